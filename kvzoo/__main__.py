@@ -1,0 +1,5 @@
+"""`python -m kvzoo`."""
+
+from kvzoo.cli.main import main
+
+main()

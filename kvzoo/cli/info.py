@@ -1,0 +1,79 @@
+"""`kvzoo info`: all of a spec."""
+
+import json
+
+import click
+
+from kvzoo import catalog
+from kvzoo.errors import UnknownNameError, did_you_mean
+from kvzoo.registry import KINDS, ModelSpec, Option, Spec
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="The spec as an object.")
+def command(name: str, as_json: bool) -> None:
+    """Print what is known of a model, loss, source, sampler or callback."""
+    spec = _find(name)
+    if as_json:
+        click.echo(json.dumps({"type": spec.noun, **spec.to_json()}, indent=2))
+        return
+    click.echo(f"{spec.name}: {spec.summary}")
+    rows = {"type": spec.noun}
+    if isinstance(spec, ModelSpec):
+        rows |= _model_rows(spec)
+    else:
+        extra = {k: v for k, v in spec.to_json().items() if k not in ("name", "summary", "options", "builder")}
+        rows |= {k: ", ".join(v) if isinstance(v, (list, tuple)) else str(v) for k, v in extra.items() if v not in ("", None)}
+    rows["builder"] = spec.builder
+    for key, value in rows.items():
+        click.echo(f"  {key:<13} {value}")
+    if spec.options:
+        click.echo("  options")
+        width = max(map(len, spec.options))
+        for key, option in spec.options.items():
+            click.echo(f"    {key:<{width}}  {_in_words(option)}")
+
+
+def _find(name: str) -> Spec:
+    for registry in catalog.REGISTRIES.values():
+        try:
+            return registry.get(name)
+        except UnknownNameError:
+            continue
+    known = [n for registry in catalog.REGISTRIES.values() for n in registry.names()]
+    raise UnknownNameError(f"unknown name {name!r}{did_you_mean(name, known) or '; known: ' + ', '.join(known)}")
+
+
+def _model_rows(spec: ModelSpec) -> dict[str, str]:
+    optimizer = dict(spec.optimizer)
+    settings = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in optimizer.items() if k != "name")
+    rows = {
+        "kind": f"{spec.kind} ({KINDS[spec.kind]})",
+        "loss": spec.loss,
+        "parameters": ", ".join(f"{count:,} ({part})" for part, count in spec.parameters.items()),
+        "MACs": f"{spec.macs / 1e9:.2f} G a forward pass" if spec.macs else "",
+        "optimizer": f"{optimizer['name']}, {settings}, L2 {spec.l2:g}",
+        "causal": "yes" if spec.causal else "no",
+        "features": spec.feature_layer or "",
+        "map": spec.map_layer or "",
+        "critics": ", ".join(f"{k} ({v})" for k, v in spec.critics.items()),
+        "paper": spec.paper,
+        "article": spec.article,
+        "licence": spec.licence,
+    }
+    return {key: value for key, value in rows.items() if value}
+
+
+def _in_words(option: Option) -> str:
+    limits = []
+    if option.choices:
+        limits.append("one of " + ", ".join(map(str, option.choices)))
+    if option.multiple_of:
+        limits.append(f"a multiple of {option.multiple_of}")
+    if option.minimum is not None:
+        limits.append(f"at least {option.minimum:g}")
+    if option.maximum is not None:
+        limits.append(f"at most {option.maximum:g}")
+    default = "required" if option.required else f"default {option.default}"
+    return "; ".join([f"{option.type}, {default}", *limits, option.help])

@@ -1,0 +1,95 @@
+"""`kvzoo`: finds the verb, and turns errors into one line and an exit code."""
+
+import importlib
+import logging
+import os
+import sys
+
+import click
+
+import kvzoo
+from kvzoo.errors import KvzooError
+
+# verb: (module, what it does); help is printed from here, without importing the module.
+VERBS = {
+    "list": "the registered models",
+    "info": "all that is known of a model, loss, source or sampler",
+    "fit": "train what a recipe says",
+    "resume": "go on with a run that was cut",
+    "data": "make and look at data",
+    "doctor": "versions, backend, devices, and what is slow here",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        return importlib.import_module(f"kvzoo.cli.{name}").command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(kvzoo.__version__, "--version", message="kvzoo %(version)s")
+def cli() -> None:
+    """A zoo of Keras 3 video models with a plugin registry.
+
+    Try `kvzoo list`, then `kvzoo fit gru_ae`.
+    """
+
+
+def main() -> None:
+    """Entry point: exit codes are 0 done, 1 our fault, 2 the user's input, 3 training failed, 130 interrupted."""
+    _quiet()
+    try:
+        code = cli.main(prog_name="kvzoo", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        code = _refuse(_in_one_line(error), error.exit_code)
+    except KvzooError as error:
+        code = _refuse(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        code = _refuse("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code or 0)
+
+
+def _refuse(message: str, code: int) -> int:
+    click.echo(f"kvzoo: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _in_one_line(error: click.ClickException) -> str:
+    help_ = f" (try `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
+    return error.format_message() + help_
+
+
+def _quiet() -> None:
+    """Keep the backends' start-up chatter off the terminal, and our own log on it."""
+    for name, value in {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR", "GLOG_minloglevel": "3"}.items():
+        os.environ.setdefault(name, value)
+    logger = logging.getLogger("kvzoo")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    handler = _Terminal()
+    handler.setLevel(logging.INFO)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+
+
+class _Terminal(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        # A traceback goes to the log; the interpreter prints its own.
+        click.echo(record.getMessage(), err=record.levelno >= logging.WARNING)

@@ -1,0 +1,1 @@
+"""Videos to batches of examples: sources, samplers and the input pipeline."""

@@ -1,0 +1,184 @@
+"""From videos to batches, with Grain: the example at position n is a function of (seed, n) alone.
+
+Training runs over an endless sequence of positions; going on from step n is a slice of it.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import grain
+import numpy as np
+
+from kvzoo import catalog
+from kvzoo.data.samplers import Plan
+from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, regroup, resample, split
+from kvzoo.errors import InputError
+from kvzoo.registry import LossSpec
+
+log = logging.getLogger("kvzoo")
+
+# An example is drawn from another video at most this often before the data is called broken.
+TRIES = 50
+
+
+@dataclass
+class Clips:
+    """Videos of one source, cut into examples for one model.
+
+    Attributes:
+        source: where frames come from.
+        videos: those of this part that are long enough.
+        sampler: cuts them into examples.
+        image_size, channels: of every frame.
+        short: "drop", "repeat_last" or "loop" for videos shorter than the sampler needs.
+        labels: class names in order, where examples carry labels.
+        broken: videos that turned out not to decode, by index, and why.
+    """
+
+    source: Source
+    videos: list[Video]
+    sampler: object
+    image_size: int
+    channels: int
+    short: str = "drop"
+    labels: tuple[str, ...] = ()
+    broken: dict[int, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Return one random example of a video; of another one where that does not decode."""
+        for _ in range(TRIES):
+            video = self.videos[index]
+            if index not in self.broken:
+                try:
+                    return self.read(video, self.sampler.draw(self._length(video), rng))
+                except BrokenVideo as error:
+                    self._report(index, str(error))
+            index = int(rng.integers(len(self.videos)))
+        raise InputError(f"{len(self.broken)} of {len(self.videos)} videos cannot be decoded: too few are left")
+
+    def read(self, video: Video, plan: Plan) -> tuple[np.ndarray, ...]:
+        """Return the example that a plan names: uint8 arrays."""
+        return tuple(
+            self.source.read(video, self._within(indices, video.frames), self.image_size, self.channels) for indices in plan
+        )
+
+    def cover(self, limit: int) -> list[tuple[Video, Plan]]:
+        """Return at most `limit` fixed examples, spread evenly over videos and over time."""
+        every = [(v, p) for v in self.videos for p in self.sampler.cover(self._length(v))]
+        if len(every) <= limit:
+            return every
+        return [every[i] for i in np.linspace(0, len(every) - 1, limit).round().astype(int)]
+
+    def arrays(self, limit: int) -> tuple[np.ndarray, ...]:
+        """Return at most `limit` fixed examples as arrays, those that do not decode left out."""
+        examples = []
+        for video, plan in self.cover(limit):
+            try:
+                examples.append(self.read(video, plan))
+            except BrokenVideo as error:
+                self._report(self.videos.index(video), str(error))
+        if not examples:
+            raise InputError("no held-out video can be decoded")
+        return tuple(np.stack(parts) for parts in zip(*examples, strict=True))
+
+    def _length(self, video: Video) -> int:
+        return video.frames if self.short == "drop" else max(video.frames, self.sampler.needs)
+
+    def _within(self, indices: np.ndarray, frames: int) -> np.ndarray:
+        return indices % frames if self.short == "loop" else np.minimum(indices, frames - 1)
+
+    def _report(self, index: int, reason: str) -> None:
+        with self._lock:
+            if index not in self.broken:
+                self.broken[index] = reason
+                log.warning("skipped %s: %s", self.videos[index].name, reason)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a recipe's `data` opens to.
+
+    Attributes:
+        training, validation: the two parts; validation is None where nothing is held out.
+        tests: further test sets by name.
+        skipped: files and videos that are not used, and why.
+    """
+
+    training: Clips
+    validation: Clips | None
+    tests: dict[str, Clips]
+    skipped: tuple[Skipped, ...]
+
+
+def open_data(section: dict, loss: LossSpec, clip_shape: Sequence[int], seed: int) -> Data:
+    """Open the `data` section of a resolved recipe.
+
+    Args:
+        section: resolved and checked.
+        loss: says what an example is.
+        clip_shape: (T, H, W, C) of the network.
+        seed: decides which groups are held out.
+
+    Raises:
+        InputError: nothing usable.
+    """
+    clips, skipped = _open(section, clip_shape)
+    training, held_out = split(clips.videos, section["validation"], seed)
+    tests = {}
+    for name, test in section["tests"].items():
+        tests[name], more = _open(test, clip_shape)
+        skipped += more
+    parts = [Clips(**{**vars(clips), "videos": videos, "broken": {}}) if videos else None for videos in (training, held_out)]
+    return Data(parts[0], parts[1], tests, tuple(skipped))
+
+
+def _open(section: dict, clip_shape: Sequence[int]) -> tuple[Clips, list[Skipped]]:
+    spec = catalog.SOURCES.get(section["source"])
+    source = spec.load()(**{name: section[name] for name in spec.options})
+    videos = source.videos
+    if section["group"] and videos:
+        videos = regroup(videos, section["group"])
+    if section["fps"]:
+        videos = [resample(v, section["fps"]) for v in videos]
+    frames, image_size, _, channels = clip_shape
+    sampler = dict(section["sampler"])
+    sampler = catalog.SAMPLERS.get(sampler.pop("name")).load()(frames, **sampler)
+    skipped = list(source.skipped)
+    if section["short"] == "drop":
+        short = [v for v in videos if v.frames < sampler.needs]
+        skipped += [Skipped(v.name, f"{v.frames} frames, {sampler.needs} are needed") for v in short]
+        videos = [v for v in videos if v.frames >= sampler.needs]
+    if not videos:
+        where = section.get("path") or section["source"]
+        why = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "no videos"
+        raise InputError(f"{where}: nothing usable among {len(skipped)} videos ({why})")
+    return Clips(source, videos, sampler, image_size, channels, section["short"]), skipped
+
+
+def batches(
+    clips: Clips, batch_size: int, seed: int, start: int = 0, threads: int | None = None
+) -> grain.IterDataset:
+    """Return endless training batches from step `start` on: tuples of uint8 arrays.
+
+    Every video comes once a pass, in an order that changes with the pass.
+
+    Args:
+        clips: what to draw from.
+        batch_size: examples a batch.
+        seed: of the order and of the windows.
+        start: batches to leave out; what follows is the same as without.
+        threads: that read ahead; one for each core, at most 8, when None.
+    """
+
+    def draw(index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        return clips.example(index, rng)
+
+    positions = grain.MapDataset.range(len(clips.videos)).shuffle(seed=seed).repeat()
+    examples = positions.random_map(draw, seed=seed).batch(batch_size)
+    threads = threads or min(8, os.cpu_count() or 1)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    return examples[start:].to_iter_dataset(options)

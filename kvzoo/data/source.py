@@ -1,0 +1,225 @@
+"""What a source of videos is: a list of videos, and frames of any of them at any size.
+
+A source lists its videos when it is opened (headers only) and decodes on demand. Decoded frames are
+kept at the size that was asked for in a cache of bounded bytes, so memory does not grow with the data.
+"""
+
+import hashlib
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kvzoo.errors import InputError
+
+CACHE_BYTES = 1 << 30
+CHUNK = 64  # frames decoded and cached together
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video, or a span of one.
+
+    Attributes:
+        name: what it is called in reports: a path relative to the source's folder.
+        frames: how many frames it has, at `fps`.
+        fps: frames a second.
+        group: what must not be split between training and validation.
+        label: its class, "" where it has none.
+        key: where its source finds it.
+        times: for each frame, the index of the frame that the source decodes; None for 0, 1, 2, …
+    """
+
+    name: str
+    frames: int
+    fps: float
+    group: str
+    label: str = ""
+    key: object = None
+    times: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file, or a video, that is not used, and why."""
+
+    name: str
+    reason: str
+
+
+class BrokenVideo(Exception):
+    """A video whose frames cannot be decoded after all."""
+
+
+class Source:
+    """Base of all sources: a subclass lists videos and decodes spans of frames.
+
+    Attributes:
+        videos: the usable ones, in a fixed order.
+        skipped: what was found and cannot be used.
+        version: of a built-in source's clips; 1 for files.
+    """
+
+    version = 1
+
+    def __init__(self, videos: Iterable[Video], skipped: Iterable[Skipped] = ()):
+        self.videos = list(videos)
+        self.skipped = list(skipped)
+        self._cache: OrderedDict[tuple, np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+        self._lock = threading.Lock()
+
+    def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
+        """Return frames start to stop as uint8 (stop - start, image_size, image_size, channels).
+
+        Called from several threads.
+
+        Raises:
+            BrokenVideo: the frames cannot be decoded.
+        """
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Return a hash over what the source holds: names, lengths, groups and labels, not pixels."""
+        rows = [f"{type(self).__name__} {self.version}"]
+        rows += [f"{v.name}|{v.frames}|{v.fps:g}|{v.group}|{v.label}" for v in self.videos]
+        return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def read(self, video: Video, indices: Sequence[int], image_size: int, channels: int) -> np.ndarray:
+        """Return the frames at `indices` of a video, uint8 (len(indices), image_size, image_size, channels).
+
+        Frames are cut to a centred square and resized (area averaging down, bilinear up).
+
+        Raises:
+            BrokenVideo: they cannot be decoded.
+        """
+        indices = np.asarray(indices)
+        wanted = indices if video.times is None else video.times[indices]
+        out = np.empty((len(wanted), image_size, image_size, channels), np.uint8)
+        last = int(wanted.max())
+        for chunk in np.unique(wanted // CHUNK):
+            frames = self._chunk(video, int(chunk), last, image_size, channels)
+            at = np.flatnonzero(wanted // CHUNK == chunk)
+            if wanted[at].max() - chunk * CHUNK >= len(frames):
+                raise BrokenVideo(f"ends after {chunk * CHUNK + len(frames)} frames")
+            out[at] = frames[wanted[at] - chunk * CHUNK]
+        return out
+
+    def _chunk(self, video: Video, chunk: int, last: int, image_size: int, channels: int) -> np.ndarray:
+        key = (video.key, chunk, image_size, channels)
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        length = video.frames if video.times is None else int(video.times[-1]) + 1
+        start = chunk * CHUNK
+        frames = self.decode(video, start, max(min(start + CHUNK, length), min(last + 1, start + CHUNK)), image_size, channels)
+        with self._lock:
+            if key not in self._cache:
+                self._cache[key] = frames
+                self._cached_bytes += frames.nbytes
+                while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
+                    self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        return frames
+
+
+def square(frame: np.ndarray, image_size: int, channels: int) -> np.ndarray:
+    """Return an RGB or grey uint8 frame as (image_size, image_size, channels), cut to its centred square."""
+    height, width = frame.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    frame = frame[top : top + side, left : left + side]
+    if side != image_size:
+        filter_ = cv2.INTER_AREA if side > image_size else cv2.INTER_LINEAR
+        frame = cv2.resize(frame, (image_size, image_size), interpolation=filter_)
+    if frame.ndim == 2 or frame.shape[2] == 1:
+        frame = frame.reshape(image_size, image_size, 1)
+        return frame if channels == 1 else np.repeat(frame, 3, axis=2)
+    return frame if channels == 3 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None]
+
+
+def files_under(path: str | Path, endings: Iterable[str]) -> list[Path]:
+    """Return the files below a folder with one of these endings, sorted by path.
+
+    Raises:
+        InputError: the folder is not there or holds no such file.
+    """
+    folder, endings = Path(path), tuple(endings)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in endings and f.is_file())
+    if not files:
+        raise InputError(f"{folder}: no file with one of the endings {' '.join(sorted(endings))}")
+    return files
+
+
+def label_of(file: Path, folder: Path) -> str:
+    """Return a file's label: the folder that it is in, "" at the top."""
+    parent = file.relative_to(folder).parent
+    return parent.as_posix() if parent.parts else ""
+
+
+def regroup(videos: Iterable[Video], pattern: str) -> list[Video]:
+    """Return the videos with groups that a regular expression finds in their names.
+
+    The first parenthesis is the group, the whole match where there is none.
+
+    Raises:
+        InputError: a name in which nothing is found.
+    """
+    expression, out = re.compile(pattern), []
+    for video in videos:
+        match = expression.search(video.name)
+        if match is None:
+            raise InputError(f"data.group: {pattern!r} finds nothing in {video.name!r}")
+        out.append(replace(video, group=match.group(1) if expression.groups else match.group(0)))
+    return out
+
+
+def resample(video: Video, fps: float) -> Video:
+    """Return the video at another frame rate: at each time the frame that is nearest."""
+    native = np.arange(video.frames) if video.times is None else video.times
+    count = max(1, int(round(video.frames * fps / video.fps)))
+    nearest = np.minimum(np.floor(np.arange(count) * video.fps / fps + 0.5).astype(int), video.frames - 1)
+    return replace(video, frames=count, fps=fps, times=native[nearest])
+
+
+def split(
+    videos: Sequence[Video], validation: float | Sequence[str], seed: int
+) -> tuple[list[Video], list[Video]]:
+    """Split by group: no group has videos on both sides.
+
+    Args:
+        videos: what to split.
+        validation: share of the groups for the second part, or their names.
+        seed: decides which groups.
+
+    Raises:
+        InputError: an unknown group, or a part that would stay empty.
+    """
+    groups = sorted({v.group for v in videos})
+    if isinstance(validation, (int, float)):
+        if validation == 0:
+            return list(videos), []
+        if len(groups) < 2:
+            raise InputError(
+                f"data.validation: {validation} of the groups is wanted, but there is one group only, {groups[0]!r}; "
+                "give data.group, or validation: 0"
+            )
+        count = min(max(1, round(validation * len(groups))), len(groups) - 1)
+        order = np.random.default_rng(seed).permutation(len(groups))
+        held_out = {groups[i] for i in order[:count]}
+    else:
+        held_out = set(validation)
+        if unknown := sorted(held_out - set(groups)):
+            shown = ", ".join(groups[:12]) + (", …" if len(groups) > 12 else "")
+            raise InputError(f"data.validation: no group {unknown[0]!r}; groups: {shown}")
+    training = [v for v in videos if v.group not in held_out]
+    if not training:
+        raise InputError("data.validation: nothing is left to train on")
+    return training, [v for v in videos if v.group in held_out]

@@ -1,0 +1,61 @@
+"""The built-in source `stick_actions`: people who wave, jump, bend and walk, drawn as they are read."""
+
+import numpy as np
+
+from kvzoo.data.source import Source, Video, square
+from kvzoo.data.stick_figures import ACTIONS, draw_body, draw_scene, render
+from kvzoo.errors import InputError, did_you_mean
+
+FPS = 25.0
+
+
+class StickActions(Source):
+    """Videos of one person doing one action in a still room, at 25 frames a second.
+
+    People differ in proportions, clothes and tempo, videos in room, camera and phase. Labels are the
+    actions, groups the people. The clips are drawn at the size that is asked for.
+
+    Args:
+        videos: how many; actions and people take turns.
+        people: how many people share them.
+        seconds: length of a video.
+        actions: which actions; None for all.
+        seed: of people, rooms, cameras and phases.
+
+    Raises:
+        InputError: an unknown action.
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        videos: int = 240,
+        people: int = 24,
+        seconds: float = 2.4,
+        actions: list[str] | None = None,
+        seed: int = 0,
+    ):
+        actions = tuple(actions) if actions else ACTIONS
+        for action in actions:
+            if action not in ACTIONS:
+                hint = did_you_mean(action, ACTIONS) or f"; known: {', '.join(ACTIONS)}"
+                raise InputError(f"data.actions: unknown action {action!r}{hint}")
+        self._seed, self._seconds = seed, seconds
+        frames = max(1, round(seconds * FPS))
+        listed = []
+        for i in range(videos):
+            action, person = actions[i % len(actions)], (i // len(actions)) % people
+            name = f"{action}/person{person:03d}_{i:05d}"
+            listed.append(Video(name, frames, FPS, f"person{person:03d}", action, key=(i, person, action)))
+        super().__init__(listed)
+
+    def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
+        index, person, action = video.key
+        body = draw_body(np.random.default_rng((self._seed, 0, person)))
+        scene = draw_scene(np.random.default_rng((self._seed, 1, index)), body, action, self._seconds)
+        frames = render(scene, np.arange(start, stop) / FPS, image_size)
+        return frames if channels == 3 else np.stack([square(frame, image_size, 1) for frame in frames])
+
+    def fingerprint(self) -> str:
+        return f"{super().fingerprint()}-{self._seed}"

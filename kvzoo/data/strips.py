@@ -1,0 +1,85 @@
+"""The source `strips`: a folder of images, one a clip, its frames side by side or stacked."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
+from kvzoo.errors import InputError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+class Strips(Source):
+    """Images of whole clips: PNG, JPEG, BMP, TIFF or WebP; grey, RGB or RGBA; 8 or 16 bits.
+
+    An alpha channel is dropped, 16 bits become 8. Labels are the folders that images are in; each
+    image is its own group unless a recipe's `data.group` says more.
+
+    Args:
+        path: folder of images, searched with its subfolders.
+        layout: how frames lie: "horizontal", "vertical", or "auto": along the longer side.
+        frames_per_image: frames in an image; None for square frames.
+        order: time of each frame as it lies in the image. [1, 2, 3, 4, 5, 0, 6]: the image begins
+            with the frames of times 1 to 5, then those of times 0 and 6. None for 0, 1, 2, …
+        native_fps: frames a second of the clips.
+
+    Raises:
+        InputError: no usable image, or an order that is not one.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        layout: str = "auto",
+        frames_per_image: int | None = None,
+        order: list[int] | None = None,
+        native_fps: float = 25.0,
+    ):
+        if order is not None and sorted(order) != list(range(len(order))):
+            raise InputError(f"data.order: each of 0 to {len(order) - 1} once is wanted. Received: {order}")
+        self._places = None if order is None else np.argsort(order)
+        folder, videos, skipped = Path(path), [], []
+        for file in files_under(folder, ENDINGS):
+            name = file.relative_to(folder).as_posix()
+            try:
+                vertical, frames = self._geometry(file, layout, frames_per_image or (len(order) if order else None))
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                skipped.append(Skipped(name, f"not a strip: {error}".replace(str(file), "the file")))
+                continue
+            videos.append(
+                Video(name, frames, native_fps, group=name, label=label_of(file, folder), key=(str(file), vertical, frames))
+            )
+        super().__init__(videos, skipped)
+
+    @staticmethod
+    def _geometry(file: Path, layout: str, frames: int | None) -> tuple[bool, int]:
+        """Return whether frames are stacked, and how many there are; checks what is cheap to check."""
+        with Image.open(file) as image:
+            width, height = image.size
+            image.verify()
+        vertical = layout == "vertical" or (layout == "auto" and height > width)
+        along, across = (height, width) if vertical else (width, height)
+        count = frames or along // across
+        if along % (frames or across) or not count:
+            raise ValueError(f"{width}x{height} pixels do not divide into {frames or 'square'} frames")
+        return vertical, count
+
+    def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
+        path, vertical, count = video.key
+        try:
+            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        except (OSError, cv2.error) as error:
+            raise BrokenVideo(str(error)) from None
+        if image is None:
+            raise BrokenVideo("the image cannot be decoded")
+        if image.dtype == np.uint16:
+            image = (image // 257).astype(np.uint8)
+        if image.ndim == 3:
+            image = np.ascontiguousarray(image[..., 2::-1])
+        frames = np.split(image, count, axis=0 if vertical else 1)
+        if self._places is not None:
+            frames = [frames[place] for place in self._places]
+        return np.stack([square(frame, image_size, channels) for frame in frames[start:stop]])

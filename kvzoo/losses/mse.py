@@ -1,0 +1,33 @@
+"""The loss `mse`: the mean squared error of a clip's reconstruction, on values in -1..1."""
+
+import keras
+from keras import ops
+
+from kvzoo.losses.base import VideoModel, to_unit_range
+
+
+class MeanSquaredError(VideoModel):
+    """Trains a reconstructor: `.fit(clips)` with clips (N, T, H, W, C), uint8 or float -1..1.
+
+    Keras's own train step runs it. `.fit(inputs, targets)` wants other clips back than it shows.
+    Beside the loss it reports `psnr`: the mean of the clips' PSNR in dB, on values scaled to 0..1.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.psnr = keras.metrics.Mean("psnr")
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        error = _error_of_clips(x if y is None else y, y_pred)
+        return ops.mean(error if sample_weight is None else error * sample_weight)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        # A square error on -1..1 is four times that on 0..1.
+        error = _error_of_clips(x if y is None else y, y_pred) / 4.0
+        self.psnr.update_state(-10.0 * ops.log10(ops.maximum(error, 1e-10)), sample_weight)
+        return self.get_metrics_result()
+
+
+def _error_of_clips(target, prediction):
+    """Return the mean squared error of each clip, (N,)."""
+    return ops.mean(ops.square(ops.cast(prediction, "float32") - to_unit_range(target)), axis=(1, 2, 3, 4))

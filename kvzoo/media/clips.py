@@ -1,0 +1,80 @@
+"""Clips as PNG strips, animated GIFs and mp4 files. All arrays are uint8 (T, H, W, C), C 1 or 3."""
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+GAP = 2  # pixels between clips in a picture
+PAPER = 255
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike):
+    """Yield a path beside `path` to write to; it takes the place of `path` only if all went well."""
+    path = Path(path)
+    beside = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def strip(clip: np.ndarray) -> np.ndarray:
+    """Return a clip's frames side by side, (H, T * W, C)."""
+    return np.concatenate(list(clip), axis=1)
+
+
+def stack(images: Sequence[np.ndarray], axis: int, gap: int = GAP) -> np.ndarray:
+    """Return pictures of equal size one beside the other along an axis, with paper between."""
+    first = images[0]
+    shape = list(first.shape)
+    shape[axis] = gap
+    paper = np.full(shape, PAPER, np.uint8)
+    parts = [part for image in images for part in (image, paper)]
+    return np.concatenate(parts[:-1], axis=axis)
+
+
+def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Write a picture (H, W, C)."""
+    with written_whole(path) as beside:
+        _pil(image).save(beside)
+
+
+def write_gif(path: str | os.PathLike, clip: np.ndarray, fps: float) -> None:
+    """Write a clip as a GIF that repeats for ever.
+
+    GIF counts in hundredths of a second and viewers slow frames under 20 ms down: at most 50 a second.
+    """
+    frames = [_pil(frame) for frame in clip]
+    # Delays are rounded one by one so that the whole lasts as long as it should.
+    ends = [round(100 * (i + 1) / min(fps, 50.0)) for i in range(len(frames))]
+    delays = [10 * (end - start) for start, end in zip([0, *ends], ends, strict=False)]
+    with written_whole(path) as beside:
+        frames[0].save(beside, save_all=True, append_images=frames[1:], duration=delays, loop=0)
+
+
+def write_mp4(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write frames (H, W, 3), uint8 RGB, as H.264; height and width must be even."""
+    import av
+
+    with written_whole(path) as beside, av.open(str(beside), "w") as container:
+        stream = None
+        for frame in frames:
+            if stream is None:
+                stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+                stream.height, stream.width = frame.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.options = {"crf": "18"}
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        if stream is not None:
+            container.mux(stream.encode())
+
+
+def _pil(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

@@ -1,0 +1,374 @@
+"""Recipe files to one resolved recipe: extends, overrides, shorthands, names, defaults, checks."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from kvzoo import catalog
+from kvzoo.errors import InputError, UnknownNameError, did_you_mean
+from kvzoo.recipe import keras_names, schema
+from kvzoo.recipe.text import DEFAULT, Keys, Origin, Tree, dotted, parse_value, read
+from kvzoo.registry import LossSpec, ModelSpec, Option, Registry
+
+# What may be written as a bare name: `model: gru_ae` is `model: {name: gru_ae}`.
+SHORTHANDS: tuple[Keys, ...] = (("model",), ("loss",), ("data", "sampler"), ("fit", "optimizer"))
+
+# A smoke run ends in under a minute whatever the recipe says.
+SMOKE = {"steps": 6, "batch_size": 2, "sample_every": 3, "checkpoint_every": 3, "validation_clips": 4}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A resolved recipe: every value stands in it, checked.
+
+    Attributes:
+        name: what runs are named after: the file's name without its ending.
+        values: plain nested values, ready for YAML.
+        origins: where each value came from, by its path of keys; the rest are defaults.
+        lock: what the lock file that it came from said of its run, {} otherwise.
+    """
+
+    name: str
+    values: dict
+    origins: dict[Keys, Origin]
+    lock: dict
+
+    def __getitem__(self, section: str) -> Any:
+        return self.values[section]
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        return catalog.MODELS.get(self["model"]["name"])
+
+    @property
+    def loss_spec(self) -> LossSpec:
+        return catalog.LOSSES.get(self["loss"]["name"])
+
+
+def load(
+    path: str | os.PathLike, overrides: Iterable[str] = (), smoke: bool = False, check_paths: bool = True
+) -> Recipe:
+    """Load a recipe, resolve it and check all that can be checked without Keras.
+
+    Args:
+        path: a YAML file, a run's lock file, or the name of a recipe that kvzoo ships.
+        overrides: "key=value" strings, keys dotted, values in YAML.
+        smoke: shrink steps, batch and network to under a minute.
+        check_paths: whether the data must be there.
+
+    Raises:
+        InputError: with the place, what was received and what is legal.
+    """
+    file = find(path)
+    tree = _read_with_parents(file, ())
+    lock = tree.values.pop("lock", None) or {}
+    for override in overrides:
+        _override(tree, override)
+    if not isinstance(lock, dict):
+        raise InputError(f"{tree.origin(('lock',))}: lock: a mapping is wanted. Received: {lock!r}")
+    values = _Checker(tree, check_paths).run(smoke)
+    stem = lock.get("recipe") if isinstance(lock.get("recipe"), str) else file.name.split(".")[0]
+    return Recipe(Path(stem).name or "recipe", values, tree.origins, lock)
+
+
+def find(path: str | os.PathLike) -> Path:
+    """Return the file of a recipe given by path, or by the name of one that kvzoo ships."""
+    file = Path(path)
+    if file.is_file():
+        return file
+    if file.is_dir():
+        raise InputError(f"{file}: a recipe file is wanted, this is a folder")
+    shipped = {f.stem: f for f in shipped_recipes()}
+    if file.stem in shipped and file.suffix in ("", ".yaml") and len(file.parts) == 1:
+        return shipped[file.stem]
+    raise InputError(f"{path}: no such recipe{did_you_mean(file.stem, shipped)}")
+
+
+def shipped_recipes() -> list[Path]:
+    """Return the recipes that come with kvzoo."""
+    package = Path(__file__).parent.parent
+    folders = [package / "recipes", package.parent / "recipes"]
+    return sorted(f for folder in folders[:1] if folder.is_dir() for f in folder.glob("*.yaml")) or sorted(
+        folders[1].glob("*.yaml")
+    )
+
+
+def check_data(section: Mapping, loss: LossSpec) -> dict:
+    """Return a `data` section with defaults filled in, for callers who have no recipe."""
+    tree = Tree({"data": dict(section)}, {(): Origin("data")})
+    _expand(tree, ("data", "sampler"))
+    _absolute_paths(tree, Path.cwd() / "recipe")
+    return _Checker(tree).data(tree.values["data"], loss, ("data",))
+
+
+def check_options(
+    noun: str, name: str, options: Mapping[str, Option], given: Mapping[str, Any]
+) -> dict:
+    """Return `given` with defaults filled in, for callers who have no recipe.
+
+    Raises:
+        InputError: an unknown option, a wrong type, a value out of range.
+    """
+    try:
+        return schema.options_model(name, options).model_validate(dict(given)).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = dotted(tuple(first["loc"]))
+        raise InputError(f"{noun} {name}: {key}: {_say(first, list(options))}") from None
+
+
+def _read_with_parents(file: Path, children: tuple[Path, ...]) -> Tree:
+    tree = read(file)
+    for keys in SHORTHANDS:
+        _expand(tree, keys)
+    _absolute_paths(tree, file)
+    parent = tree.values.pop("extends", None)
+    if parent is None:
+        return tree
+    origin = tree.origin(("extends",))
+    if not isinstance(parent, str):
+        raise InputError(f"{origin}: extends: a path is wanted. Received: {parent!r}")
+    parent_file = (file.parent / parent).resolve()
+    if parent_file in (*children, file.resolve()):
+        raise InputError(f"{origin}: extends: {parent} leads back to this recipe")
+    if not parent_file.is_file():
+        raise InputError(f"{origin}: extends: no such file: {parent_file}")
+    base = _read_with_parents(parent_file, (*children, file.resolve()))
+    _merge(base, tree)
+    return base
+
+
+def _merge(base: Tree, child: Tree) -> None:
+    """Lay a child over its parent. A section that names another thing replaces the parent's whole."""
+    identity = {("model",): "name", ("loss",): "name", ("data",): "source", ("data", "sampler"): "name"}
+    identity[("fit", "optimizer")] = "name"
+
+    def lay(keys: Keys, value: Any) -> None:
+        old: Any = base.values
+        for key in keys:
+            old = old.get(key) if isinstance(old, dict) else None
+        name = identity.get(keys)
+        renamed = name and isinstance(value, dict) and isinstance(old, dict) and value.get(name, old.get(name)) != old.get(name)
+        if isinstance(value, dict) and isinstance(old, dict) and not renamed:
+            for key, inner in value.items():
+                lay((*keys, key), inner)
+            return
+        base.put(keys, value, child.origin(keys))
+        base.origins.update({k: o for k, o in child.origins.items() if k[: len(keys)] == keys})
+
+    for key, value in child.values.items():
+        lay((key,), value)
+
+
+def _expand(tree: Tree, keys: Keys) -> None:
+    node: Any = tree.values
+    for key in keys[:-1]:
+        node = node.get(key) if isinstance(node, dict) else None
+    if isinstance(node, dict) and isinstance(node.get(keys[-1]), str):
+        node[keys[-1]] = {"name": node[keys[-1]]}
+        tree.origins[(*keys, "name")] = tree.origin(keys)
+
+
+def _absolute_paths(tree: Tree, file: Path) -> None:
+    """Make the paths of a recipe's data absolute: they are relative to the recipe."""
+    data = tree.values.get("data")
+    sections = [data] if isinstance(data, dict) else []
+    tests = data.get("tests") if isinstance(data, dict) else None
+    sections += [t for t in tests.values() if isinstance(t, dict)] if isinstance(tests, dict) else []
+    for section in sections:
+        for key in ("path", "csv"):
+            if isinstance(section.get(key), str):
+                section[key] = str((file.parent / Path(section[key]).expanduser()).absolute())
+
+
+def _override(tree: Tree, text: str) -> None:
+    key, equals, value = text.partition("=")
+    where = f"-o {text}"
+    if not equals or not key.strip():
+        raise InputError(f"{where}: key=value is wanted, such as fit.steps=50")
+    keys = tuple(part.strip() for part in key.strip().split("."))
+    parsed = parse_value(value, where)
+    if keys[0] == "data" and keys[-1] in ("path", "csv") and isinstance(parsed, str):
+        parsed = os.path.abspath(os.path.expanduser(parsed))
+    if keys in SHORTHANDS and isinstance(parsed, str):
+        parsed = {"name": parsed}
+    tree.put(keys, parsed, Origin(where))
+
+
+class _Checker:
+    """Checks a tree section by section and fills in what it leaves out."""
+
+    def __init__(self, tree: Tree, check_paths: bool = True):
+        self.tree = tree
+        self.check_paths = check_paths
+
+    def run(self, smoke: bool) -> dict:
+        top = {"fit": {}, **self.tree.values}
+        values = self._validate(schema.RecipeModel, top, ())
+        values["callbacks"] = [self._named(catalog.CALLBACKS, c, ("callbacks", i)) for i, c in enumerate(values["callbacks"])]
+        values["model"] = self._named(catalog.MODELS, values["model"], ("model",))
+        spec = catalog.MODELS.get(values["model"]["name"])
+        values["loss"] = self._named(catalog.LOSSES, values["loss"] or {"name": spec.loss}, ("loss",))
+        loss = catalog.LOSSES.get(values["loss"]["name"])
+        if spec.kind not in loss.kinds:
+            self._fail(
+                ("loss",), f"the loss {loss.name} trains {' and '.join(loss.kinds)} models; {spec.name} is a {spec.kind}"
+            )
+        values["data"] = self.data(values["data"], loss, ("data",))
+        values["fit"] = self._fit(values["fit"], spec)
+        if smoke:
+            self._shrink(values, spec)
+        return values
+
+    def data(self, given: dict, loss: LossSpec, keys: Keys) -> dict:
+        source = given.get("source")
+        if not isinstance(source, str):
+            self._fail((*keys, "source"), f"the name of a source is wanted; known: {', '.join(catalog.SOURCES.names())}")
+        spec = self._get(catalog.SOURCES, source, (*keys, "source"))
+        tests = given.pop("tests", None) if keys == ("data",) else None
+        data = self._validate(schema.options_model("data", spec.options, schema.Data), given, keys)
+        for name, option in spec.options.items():
+            if option.type == "path" and data[name] and self.check_paths and not os.path.exists(data[name]):
+                self._fail((*keys, name), f"no such file or folder: {data[name]}")
+        data["sampler"] = self._named(catalog.SAMPLERS, data["sampler"] or {"name": loss.sampler}, (*keys, "sampler"))
+        if keys == ("data",):
+            if tests is not None and not isinstance(tests, dict):
+                self._fail((*keys, "tests"), f"a mapping of names to data is wanted. Received: {tests!r}")
+            data["tests"] = {
+                name: self.data(dict(test) if isinstance(test, dict) else {}, loss, (*keys, "tests", name))
+                for name, test in (tests or {}).items()
+            }
+        return data
+
+    def _fit(self, fit: dict, spec: ModelSpec) -> dict:
+        if fit["steps"] and fit["epochs"]:
+            self._fail(("fit", "epochs"), "give either steps or epochs, not both")
+        if not (fit["steps"] or fit["epochs"]):
+            self._fail(("fit",), "steps or epochs are wanted, such as steps: 1000")
+        if fit["l2"] is None:
+            fit["l2"] = spec.l2
+        given = fit["optimizer"] or dict(spec.optimizer)
+        name, keys = given.get("name"), ("fit", "optimizer")
+        if name not in keras_names.OPTIMIZERS:
+            self._fail((*keys, "name"), self._unknown("optimizer", name, keras_names.OPTIMIZERS))
+        reference = dict(spec.optimizer)
+        if name == reference.pop("name"):
+            given = {**reference, **given}
+        rest = {k: v for k, v in given.items() if k not in ("name", "learning_rate")}
+        options = self._validate(schema.options_model(name, keras_names.OPTIMIZERS[name][1]), rest, keys)
+        rate = given.get("learning_rate", 1e-3)
+        fit["optimizer"] = {"name": name, "learning_rate": self._rate(rate, fit, (*keys, "learning_rate")), **options}
+        return fit
+
+    def _rate(self, rate: Any, fit: dict, keys: Keys) -> Any:
+        if isinstance(rate, dict):
+            name = rate.get("name")
+            if name not in keras_names.SCHEDULES:
+                self._fail((*keys, "name"), self._unknown("schedule", name, keras_names.SCHEDULES))
+            options = keras_names.SCHEDULES[name]
+            given = {k: v for k, v in rate.items() if k != "name"}
+            schedule = self._validate(schema.options_model(name, options), given, keys)
+            for key in ("decay_steps", "first_decay_steps"):
+                if key in schedule and schedule[key] is None:
+                    if not fit["steps"]:
+                        self._fail((*keys, key), "wanted where fit.epochs is given instead of fit.steps")
+                    schedule[key] = fit["steps"]
+            return {"name": name, **schedule}
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < float("inf"):
+            self._fail(keys, f"a number from 0 or a schedule {{name: …}} is wanted. Received: {rate!r}")
+        return float(rate)
+
+    def _shrink(self, values: dict, spec: ModelSpec) -> None:
+        for key, value in spec.tiny.items():
+            if isinstance(value, int) and not isinstance(value, bool) and key not in ("frames", "channels"):
+                values["model"][key] = min(value, values["model"][key] or value)
+        fit = values["fit"]
+        fit["epochs"] = None
+        for key, value in SMOKE.items():
+            fit[key] = min(value, fit[key] or value)
+
+    def _named(self, registry: Registry, given: dict, keys: Keys) -> dict:
+        """Check {name: …, options} against the spec behind the name; return it with defaults."""
+        noun, name = registry.spec_type.noun, given.get("name")
+        if not isinstance(name, str):
+            self._fail((*keys, "name"), f"the name of a {noun} is wanted; known: {', '.join(registry.names())}")
+        spec = self._get(registry, name, (*keys, "name"))
+        rest = {k: v for k, v in given.items() if k != "name"}
+        return {"name": name, **self._validate(schema.options_model(spec.name, spec.options), rest, keys)}
+
+    def _get(self, registry: Registry, name: str, keys: Keys):
+        try:
+            return registry.get(name)
+        except UnknownNameError as error:
+            self._fail(keys, str(error))
+
+    def _validate(self, model: type[schema.Section], given: Any, keys: Keys) -> dict:
+        try:
+            return model.model_validate(given).model_dump()
+        except ValidationError as error:
+            first = error.errors()[0]
+            at = (*keys, *(k for k in first["loc"] if _is_key(k, given)))
+            if first["type"] == "extra_forbidden":
+                at = (*keys, *first["loc"])
+            elif first["type"] == "missing":
+                at = (*keys, *first["loc"])
+            known = self._siblings(model, first["loc"], dotted((*keys, *first["loc"][:-1])))
+            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+            self._fail(at, _say(first, known) + more)
+
+    @staticmethod
+    def _siblings(model: type[schema.Section], loc: tuple, section: str) -> list[str]:
+        """Known keys, those beside the wrong one first, then the fixed ones of other sections."""
+        near = [section + "." + k if section else k for k in schema.fixed_keys().get(section, [])]
+        if len(loc) == 1:
+            near = [f"{section}.{k}" if section else k for k in model.model_fields] + near
+        other = [f"{s}.{k}" if s else k for s, names in schema.fixed_keys().items() for k in names]
+        return [*dict.fromkeys([*near, *other])]
+
+    def _unknown(self, noun: str, name: Any, known: Mapping) -> str:
+        hint = did_you_mean(str(name), known)
+        return f"unknown {noun} {name!r}{hint or '; known: ' + ', '.join(known)}"
+
+    def _fail(self, keys: Keys, message: str) -> None:
+        raise InputError(f"{self.tree.origin(keys)}: {dotted(keys)}: {message}")
+
+
+def _is_key(key: Any, given: Any) -> bool:
+    # pydantic puts names of union branches into a location; only the recipe's own keys are shown.
+    return isinstance(key, int) or (isinstance(key, str) and key.isidentifier() and key not in ("float", "int", "str", "bool"))
+
+
+def _say(error: Mapping, known: list[str]) -> str:
+    """Return what a pydantic error means to somebody who writes a recipe."""
+    kind, context = error["type"], error.get("ctx", {})
+    received = f". Received: {error['input']!r}"
+    if kind == "extra_forbidden":
+        wrong = str(error["loc"][-1])
+        by_last = {k.rpartition(".")[2]: k for k in reversed(known)}
+        hint = did_you_mean(wrong, by_last)
+        for last, full in by_last.items():
+            hint = hint.replace(f" {last}?", f" {full}?").replace(f" {last} or", f" {full} or")
+        return f"unknown key{hint}" if hint else f"unknown key; known: {', '.join(sorted(by_last))}"
+    if kind == "missing":
+        return "wanted, not given"
+    if kind == "literal_error":
+        return f"{context['expected']} is wanted{received}"
+    if kind == "value_error":
+        return f"{context['error']}{received}"
+    return f"{error['msg'].replace('Input should', 'should')}{received}"
+
+
+def to_yaml(values: Mapping, stream) -> None:
+    """Write plain nested values as YAML that `load` reads back to the same values."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.width = 1000
+    yaml.dump(dict(values), stream)

@@ -1,0 +1,347 @@
+"""Specs and the registry: how a name becomes a model, a loss, a source or a callback.
+
+Built-ins (catalog.py), plugins (entry points) and specs registered from code come in by one
+door. Names are read from package metadata; a plugin's code is imported by `Registry.get` and
+nowhere else. Standard library only.
+"""
+
+import dataclasses
+import fnmatch
+import functools
+import importlib
+import importlib.metadata
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from kvzoo.errors import InputError, PluginError, UnknownNameError, did_you_mean
+
+KINDS = {
+    "reconstructor": "clip to clip",
+    "translator": "frames to frames",
+    "generator": "noise, label or image to clip",
+    "classifier": "clip to logits",
+}
+
+OPTION_TYPES = ("int", "float", "bool", "str", "path", "list[int]", "list[float]", "list[str]")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One argument of a builder, as a recipe may set it.
+
+    Attributes:
+        type: one of OPTION_TYPES; `path` is a string, taken relative to the recipe.
+        default: the reference setting; None where the builder chooses.
+        help: what it is, with its unit.
+        minimum, maximum, multiple_of, choices: what is legal; None where anything is.
+        required: whether a recipe must give it.
+    """
+
+    type: str
+    default: Any = None
+    help: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    multiple_of: int | None = None
+    choices: tuple | None = None
+    required: bool = False
+
+    def __post_init__(self):
+        if self.type not in OPTION_TYPES:
+            raise InputError(f"Option: type must be one of {', '.join(OPTION_TYPES)}. Received: {self.type!r}")
+        if self.choices is not None:
+            object.__setattr__(self, "choices", tuple(self.choices))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What every spec has: the record behind a name, which survives JSON.
+
+    Attributes:
+        name: the registered name.
+        builder: "package.module:function" (or class), imported only when it is used.
+        summary: one line.
+        options: the builder's arguments by name.
+    """
+
+    group: ClassVar[str]
+    noun: ClassVar[str]
+
+    name: str
+    builder: str
+    summary: str = ""
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    def __post_init__(self):
+        options = {k: Option(**v) if isinstance(v, Mapping) else v for k, v in self.options.items()}
+        object.__setattr__(self, "options", options)
+        if ":" not in self.builder:
+            raise InputError(f"{self.noun} {self.name}: builder must be 'module:function'. Received: {self.builder!r}")
+
+    def to_json(self) -> dict:
+        """Return the spec as plain JSON types."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping) -> "Spec":
+        """Return the spec of which `to_json` gave `record`."""
+        return cls(**record)
+
+    def load(self) -> Callable:
+        """Import and return the builder."""
+        return load_object(self.builder)
+
+    @property
+    def defaults(self) -> dict:
+        """The options' defaults by name."""
+        return {name: option.default for name, option in self.options.items()}
+
+
+@dataclass(frozen=True)
+class ModelSpec(Spec):
+    """A model: its network's builder and what is known of it without Keras.
+
+    Attributes:
+        kind: what the network maps, one of KINDS.
+        loss: the loss that trains it when none is named.
+        critics: builders of the critics by name, for adversarial losses.
+        tiny: options of a configuration small enough for tests on every backend.
+        optimizer: name and arguments of the reference optimizer.
+        l2: L2 penalty of the reference, added to the gradient as torch's weight_decay.
+        parameters: trainable parameters of each network at the defaults.
+        macs: multiply-accumulates of one forward pass at the defaults, a batch of one.
+        feature_layer, map_layer: layers that apps read features and class activation maps from.
+        causal: whether output t depends on inputs up to t only.
+        paper, article, licence: where it is from.
+    """
+
+    group: ClassVar[str] = "kvzoo.models"
+    noun: ClassVar[str] = "model"
+
+    kind: str = "reconstructor"
+    loss: str = "mse"
+    critics: Mapping[str, str] = field(default_factory=dict)
+    tiny: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "adam", "learning_rate": 1e-3})
+    l2: float = 0.0
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    macs: int | None = None
+    feature_layer: str | None = None
+    map_layer: str | None = None
+    causal: bool = False
+    paper: str = ""
+    article: str = ""
+    licence: str = ""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.kind not in KINDS:
+            raise InputError(f"model {self.name}: kind must be one of {', '.join(KINDS)}. Received: {self.kind!r}")
+
+
+@dataclass(frozen=True)
+class LossSpec(Spec):
+    """A loss: how a model is trained.
+
+    Attributes:
+        kinds: the kinds of model that it accepts.
+        sampler: the sampler that cuts its examples when a recipe names none.
+        example: what `.fit` takes, in words.
+    """
+
+    group: ClassVar[str] = "kvzoo.losses"
+    noun: ClassVar[str] = "loss"
+
+    kinds: tuple[str, ...] = ()
+    sampler: str = "window"
+    example: str = ""
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "kinds", tuple(self.kinds))
+
+
+@dataclass(frozen=True)
+class SourceSpec(Spec):
+    """A source: where videos come from.
+
+    Attributes:
+        version: of a built-in source's clips; a change that alters them raises it.
+        labels: whether its videos carry labels.
+        groups: what its own groups are; '' where a recipe says it with `data.group`.
+    """
+
+    group: ClassVar[str] = "kvzoo.sources"
+    noun: ClassVar[str] = "source"
+
+    version: int = 1
+    labels: bool = False
+    groups: str = ""
+
+
+@dataclass(frozen=True)
+class SamplerSpec(Spec):
+    """A sampler: cuts a video into one example."""
+
+    group: ClassVar[str] = "kvzoo.samplers"
+    noun: ClassVar[str] = "sampler"
+
+
+@dataclass(frozen=True)
+class CallbackSpec(Spec):
+    """A Keras callback that a recipe may name."""
+
+    group: ClassVar[str] = "kvzoo.callbacks"
+    noun: ClassVar[str] = "callback"
+
+
+def load_object(path: str) -> Any:
+    """Import "package.module:name" and return the object."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered name: who offers it and how to get its spec.
+
+    Attributes:
+        name: the name within its group.
+        distribution: the package that offers it; "kvzoo" for built-ins, "" for specs from code.
+        version: that package's version, "" for specs from code.
+        spec: the spec, None for a plugin's before it is loaded.
+        entry_point: the entry point of a plugin's spec, None for the others.
+    """
+
+    name: str
+    distribution: str
+    version: str = ""
+    spec: Spec | None = None
+    entry_point: importlib.metadata.EntryPoint | None = None
+
+
+class Registry:
+    """The names of one group.
+
+    A plain name stands for a built-in first, then for a spec registered from code, then for a
+    plugin's. "distribution:name" names one without doubt. Two plugins with the same name clash:
+    the plain name is refused, and the error names both.
+    """
+
+    def __init__(self, spec_type: type[Spec], builtins: tuple[Spec, ...]):
+        self.spec_type = spec_type
+        self._own = {spec.name: Entry(spec.name, "kvzoo", spec=spec) for spec in builtins}
+
+    def register(self, spec: Spec) -> None:
+        """Add a spec from code.
+
+        Raises:
+            InputError: it is not of this registry's type, or its name is taken.
+        """
+        if not isinstance(spec, self.spec_type):
+            raise InputError(f"register: a {self.spec_type.__name__} is wanted. Received: {type(spec).__name__}")
+        taken = [e for e in self.entries() if e.name == spec.name]
+        if taken and taken[0].spec != spec:
+            owner = taken[0].distribution or "code"
+            raise InputError(f"register: the {spec.noun} {spec.name!r} is taken already, by {owner}")
+        self._own.setdefault(spec.name, Entry(spec.name, "", spec=spec))
+
+    def entries(self, pattern: str = "*") -> list[Entry]:
+        """Return who offers what, built-ins first, without importing any plugin.
+
+        Args:
+            pattern: shell-style wildcards.
+        """
+        every = [*self._own.values(), *_plugin_entries(self.spec_type.group)]
+        return [e for e in every if fnmatch.fnmatchcase(e.name, pattern)]
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Return the names that `get` takes: plain ones, and "distribution:name" where one is shadowed."""
+        entries, names = self.entries(pattern), []
+        for entry in entries:
+            rivals = [e for e in entries if e.name == entry.name]
+            plain = len(rivals) == 1 or entry.entry_point is None
+            names.append(entry.name if plain else f"{entry.distribution}:{entry.name}")
+        return names
+
+    def get(self, name: str) -> Spec:
+        """Return the spec behind a name; the one place where a plugin's code is imported.
+
+        Raises:
+            UnknownNameError: nothing has that name.
+            InputError: two plugins offer it.
+            PluginError: the plugin that offers it does not load.
+        """
+        return self._load(self.find(name))
+
+    def find(self, name: str) -> Entry:
+        """Return the entry behind a name, without importing it."""
+        noun = self.spec_type.noun
+        distribution, _, plain = name.rpartition(":")
+        found = [
+            e for e in self.entries() if e.name == plain and distribution in ("", _normal(e.distribution), e.distribution)
+        ]
+        if not found:
+            raise self._unknown(name, distribution)
+        if found[0].entry_point is None or len(found) == 1:
+            return found[0]
+        owners = " and ".join(e.distribution for e in found)
+        legal = " or ".join(f"{e.distribution}:{plain}" for e in found)
+        raise InputError(f"the {noun} {name!r} is offered by two plugins, {owners}; name it {legal}")
+
+    def _unknown(self, name: str, distribution: str) -> UnknownNameError:
+        noun, names = self.spec_type.noun, self.names()
+        if distribution and _normal(distribution) not in {_normal(e.distribution) for e in self.entries()}:
+            return UnknownNameError(f"unknown {noun} {name!r}: no plugin {distribution!r} is installed and allowed")
+        hint = did_you_mean(name, names)
+        known = f"; known: {', '.join(names)}" if len(names) <= 20 else "; `kvzoo list` prints them all"
+        return UnknownNameError(f"unknown {noun} {name!r}{hint}{'' if hint else known}")
+
+    def _load(self, entry: Entry) -> Spec:
+        if entry.spec is not None:
+            return entry.spec
+        noun, who = self.spec_type.noun, f"{entry.distribution} {entry.version}"
+        try:
+            spec = entry.entry_point.load()
+        except (Exception, SystemExit) as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise PluginError(f"the {noun} {entry.name!r} of the plugin {who} does not load: {reason}") from error
+        if not isinstance(spec, self.spec_type):
+            raise PluginError(
+                f"the {noun} {entry.name!r} of the plugin {who} is not a {self.spec_type.__name__}. "
+                f"Received: {type(spec).__name__}"
+            )
+        return spec
+
+
+def strict() -> bool:
+    """Whether KVZOO_STRICT=1 makes a broken plugin an error everywhere."""
+    return os.environ.get("KVZOO_STRICT") == "1"
+
+
+def _plugin_entries(group: str) -> list[Entry]:
+    """Entry points of a group, those of KVZOO_PLUGINS (a comma-separated allow-list) where it is set."""
+    entries = []
+    for point in _entry_points(group):
+        distribution = point.dist.name if point.dist else "unknown"
+        if allowed(distribution):
+            version = point.dist.version if point.dist else ""
+            entries.append(Entry(point.name, distribution, version, entry_point=point))
+    return sorted(entries, key=lambda e: (e.name, e.distribution))
+
+
+def allowed(distribution: str) -> bool:
+    """Whether KVZOO_PLUGINS lets this distribution in: unset lets all in, empty none."""
+    listed = os.environ.get("KVZOO_PLUGINS")
+    return listed is None or _normal(distribution) in {_normal(x) for x in listed.split(",") if x.strip()}
+
+
+@functools.lru_cache
+def _entry_points(group: str) -> tuple[importlib.metadata.EntryPoint, ...]:
+    return tuple(importlib.metadata.entry_points(group=group))
+
+
+def _normal(distribution: str) -> str:
+    return distribution.strip().lower().replace("_", "-").replace(".", "-")

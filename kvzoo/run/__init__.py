@@ -1,0 +1,1 @@
+"""A recipe becomes a run: folder, training, checkpoints, samples."""

@@ -1,0 +1,33 @@
+"""The ready pipeline for a model, for those who call `model.fit` themselves."""
+
+from collections.abc import Mapping
+
+import grain
+
+from kvzoo import catalog
+from kvzoo.data.pipeline import batches, open_data
+from kvzoo.losses.base import VideoModel
+from kvzoo.recipe.resolve import check_data
+
+
+def dataset(
+    source: str | Mapping, model: VideoModel, *, batch_size: int = 16, seed: int = 0, **options
+) -> grain.IterDataset:
+    """Return endless training batches for a model, for `model.fit(…, steps_per_epoch=…)`.
+
+    Args:
+        source: the name of a source, or a whole `data` section as a recipe has it.
+        model: from `kvzoo.get`; says the clip's shape and what an example is.
+        batch_size: examples a batch.
+        seed: the batch at step n is a function of (seed, n).
+        options: of the source, and other keys of a recipe's `data`; nothing is held out unless
+            `validation` says so.
+
+    Raises:
+        InputError: an unknown source or option, or nothing usable.
+    """
+    section = {"source": source} if isinstance(source, str) else dict(source)
+    loss = catalog.LOSSES.get(model.loss_name)
+    section = check_data({"validation": 0.0, **section, **options}, loss)
+    data = open_data(section, loss, model.clip_shape, seed)
+    return batches(data.training, batch_size, seed)

@@ -1,0 +1,290 @@
+"""A recipe becomes a run: open, build, train, keep."""
+
+import logging
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+import kvzoo
+from kvzoo import catalog, zoo
+from kvzoo.data.pipeline import Data, batches, open_data
+from kvzoo.errors import InputError, Interrupted, KvzooError
+from kvzoo.losses.base import VideoModel
+from kvzoo.media.plots import write_curves
+from kvzoo.recipe.resolve import Recipe, load
+from kvzoo.run import checkpoint, folder, samples
+from kvzoo.run.training import History, Loop, Progress, Signals, _duration, callback_states, save_network
+
+log = logging.getLogger("kvzoo")
+
+SHOWN = 10  # skipped files named on the terminal; the log has all
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        path: its folder.
+        history: rows of history.csv, one an interval.
+        model: with its trained weights.
+    """
+
+    path: Path
+    history: list[dict[str, float]]
+    model: VideoModel
+
+
+def fit(
+    recipe: str | os.PathLike | Recipe,
+    overrides: Iterable[str] = (),
+    *,
+    out: str | os.PathLike | None = None,
+    smoke: bool = False,
+) -> Run:
+    """Train what a recipe says and keep it in a run folder.
+
+    Args:
+        recipe: a recipe file, the name of one that kvzoo ships, a run's lock file, or a resolved recipe.
+        overrides: "key=value" strings, such as "fit.steps=50".
+        out: the run folder; runs/RECIPE-N when None. It must be empty or not there.
+        smoke: shrink everything to under a minute.
+
+    Raises:
+        InputError: something in the recipe, the data or the folder cannot be used; nothing is left behind.
+        TrainingFailed: a loss is not finite.
+        Interrupted: a signal; all is saved.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load(recipe, overrides, smoke)
+    path = folder.planned(recipe.name, out)
+    model, data = _prepare(recipe)
+    run_folder = folder.create(path)
+    try:
+        run_folder.write_lock({**recipe.values, "lock": _lock(recipe, data)})
+        return _train(recipe, model, data, run_folder, None)
+    except InputError:
+        run_folder.leave()
+        shutil.rmtree(path, ignore_errors=True)
+        latest = path.parent / "latest"
+        if latest.is_symlink() and not latest.exists():
+            latest.unlink()
+        raise
+    finally:
+        run_folder.leave()
+
+
+def resume(run: str | os.PathLike, overrides: Iterable[str] = ()) -> Run:
+    """Go on with a run from its newest whole checkpoint, to the same bits as if it had not been cut.
+
+    Args:
+        run: a run folder.
+        overrides: changes that are meant, such as "fit.steps=2000" to train longer.
+
+    Raises:
+        InputError: no run, no checkpoint, changed data, or nothing left to do.
+    """
+    run_folder = folder.RunFolder(run)
+    recipe = run_folder.recipe(tuple(overrides))
+    run_folder.take()
+    try:
+        newest = checkpoint.read_newest(run_folder.checkpoints)
+        if newest is None:
+            raise InputError(f"{run_folder.path}: no checkpoint yet; start again with kvzoo fit {run_folder.path / folder.LOCK}")
+        done, total = newest[0]["step"], recipe["fit"]["steps"]
+        if total and done >= total:
+            raise InputError(f"{run_folder.path}: done already, at step {done}; -o fit.steps=… trains on")
+        model, data = _prepare(recipe)
+        known, now = recipe.lock.get("data"), fingerprint(data)
+        if known != now:
+            raise InputError(f"{run_folder.path}: the data changed since the run began (fingerprint {known}, now {now})")
+        checkpoint.restore(model, newest[1])
+        return _train(recipe, model, data, run_folder, newest[0])
+    finally:
+        run_folder.leave()
+
+
+def fingerprint(data: Data) -> str:
+    """Return a hash over what the data holds."""
+    clips = [data.training, *data.tests.values()]
+    return "+".join(part.source.fingerprint() for part in clips)
+
+
+def _prepare(recipe: Recipe) -> tuple[VideoModel, Data]:
+    """Build the model, then open the data: what a builder refuses is refused before any file is read."""
+    settings = recipe["fit"]
+    keras.utils.set_random_seed(settings["seed"])
+    keras.config.set_dtype_policy(settings["precision"])
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    model = dict(recipe["model"])
+    model = zoo.get(model.pop("name"), loss=recipe["loss"], compile=False, **model)
+    zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
+    return model, open_data(recipe["data"], recipe.loss_spec, model.clip_shape, settings["seed"])
+
+
+def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.RunFolder, record: dict | None) -> Run:
+    settings = recipe["fit"]
+    started, step = time.perf_counter(), record["step"] if record else 0
+    total = settings["steps"] or settings["epochs"] * max(1, len(data.training.videos) // settings["batch_size"])
+    handler = logging.FileHandler(run_folder.log, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        log.info("run %s", run_folder.path)
+        _report_data(data)
+        history = History(run_folder, upto=step if record else None)
+        held_out = data.validation or data.training
+        shown = samples.fixed_clips(held_out)
+        fps = held_out.videos[0].fps
+
+        def sample(at: int) -> None:
+            samples.draw(model, shown, run_folder.samples / f"step-{at:06d}", fps)
+
+        validation = data.validation and data.validation.arrays(settings["validation_clips"])
+        user_callbacks = [_callback(c) for c in recipe["callbacks"]]
+        if record:
+            for callback, state in zip(user_callbacks, record["callbacks"], strict=True):
+                if hasattr(callback, "set_state"):
+                    callback.set_state(state)
+        with Signals() as signals, Progress(total, step) as progress:
+            loop = Loop(
+                run_folder,
+                history,
+                step,
+                total,
+                settings["checkpoint_every"],
+                sample,
+                signals,
+                lambda: {"callbacks": callback_states(user_callbacks)},
+                progress,
+            )
+            if record is None:
+                if validation is not None:
+                    first = model.evaluate(*validation, batch_size=settings["batch_size"], verbose=0, return_dict=True)
+                    row = {"step": 0, **{f"val_{name}": float(value) for name, value in first.items()}}
+                    history.add(row)
+                    progress.interval(row, 0.0)
+                sample(0)
+            elif step % settings["sample_every"]:
+                loop.metrics_at_start = [keras.ops.convert_to_numpy(v) for v in model.metrics_variables]
+            _fit_intervals(model, data, recipe, total, loop, validation, user_callbacks)
+        save_network(model.network, run_folder)
+        _draw_history(history, run_folder)
+        _say_done(history, run_folder, total, time.perf_counter() - started)
+        return Run(run_folder.path, history.rows, model)
+    except (Interrupted, KvzooError):
+        raise
+    except Exception:
+        log.exception("a fault of kvzoo's")
+        raise
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, validation, callbacks: list) -> None:
+    """Call `model.fit` for the rest of a cut interval, the whole ones, and the last short one."""
+    settings = recipe["fit"]
+    every = settings["sample_every"]
+    while loop.step < total and not model.stop_training:
+        within = loop.step % every
+        steps = min(every - within if within else every, total - loop.step)
+        count = 1 if steps < every else (total - loop.step) // every
+
+        class IntervalEnd(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None, steps=steps):
+                loop.interval_end = loop.step + steps
+
+        model.fit(
+            _for_backend(batches(data.training, settings["batch_size"], settings["seed"], start=loop.step)),
+            steps_per_epoch=steps,
+            initial_epoch=loop.step // every,
+            epochs=loop.step // every + count,
+            validation_data=validation,
+            validation_batch_size=settings["batch_size"],
+            callbacks=[IntervalEnd(), *callbacks, loop],
+            verbose=0,
+        )
+
+
+def _for_backend(dataset):
+    """Return a Grain dataset as `fit` likes it best: as it is, but on TensorFlow.
+
+    Keras would wrap it in tf.data with autotuning on, whose thread has nothing to tune here and can
+    hold the end of `fit` up for a quarter of a minute.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return dataset
+    import tensorflow as tf
+
+    first = next(iter(dataset))
+    signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in first)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_generator(lambda: dataset, output_signature=signature).prefetch(2).with_options(options)
+
+
+def _callback(named: dict) -> keras.callbacks.Callback:
+    options = dict(named)
+    return catalog.CALLBACKS.get(options.pop("name")).load()(**options)
+
+
+def _lock(recipe: Recipe, data: Data) -> dict:
+    return {
+        "recipe": recipe.name,
+        "kvzoo": kvzoo.__version__,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "data": fingerprint(data),
+    }
+
+
+def _report_data(data: Data) -> None:
+    held_out = len(data.validation.videos) if data.validation else 0
+    groups = len({v.group for v in data.training.videos})
+    log.info(
+        "data: %d videos of %d groups to train on, %d held out, %d skipped",
+        len(data.training.videos),
+        groups,
+        held_out,
+        len(data.skipped),
+    )
+    for skipped in data.skipped[:SHOWN]:
+        log.warning("skipped %s: %s", skipped.name, skipped.reason)
+    for skipped in data.skipped[SHOWN:]:
+        log.debug("skipped %s: %s", skipped.name, skipped.reason)
+    if len(data.skipped) > SHOWN:
+        log.warning("skipped %d more; the log names them", len(data.skipped) - SHOWN)
+
+
+def _draw_history(history: History, run_folder: folder.RunFolder) -> None:
+    names = list(dict.fromkeys(name for row in history.rows for name in row if name != "step"))
+    panels: dict[str, dict] = {}
+    for name in names:
+        metric = name.removeprefix("val_")
+        unit = {"psnr": "PSNR in dB"}.get(metric, metric)
+        panels.setdefault(unit, {})["held out" if name != metric else "training"] = history.curve(name)
+    if panels:
+        write_curves(run_folder.path / "loss.png", panels)
+
+
+def _say_done(history: History, run_folder: folder.RunFolder, total: int, seconds: float) -> None:
+    last = {k: v for k, v in (history.rows[-1] if history.rows else {}).items() if k.startswith("val_")}
+    result = "".join(f", {name.removeprefix('val_')} {value:.4g} held out" for name, value in last.items())
+    newest = sorted(run_folder.samples.glob("*.png"))[-1]
+    log.info("done: %d steps in %s%s", total, _duration(seconds), result)
+    log.info("look at  %s  (input above, result below)", newest)
+    log.info("curves   %s", run_folder.path / "loss.png")
+    log.info("model    %s", run_folder.model)

@@ -1,0 +1,130 @@
+"""The run folder: where everything that one fit makes lies. Needs no Keras."""
+
+import os
+import re
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from kvzoo.errors import InputError
+from kvzoo.media.clips import written_whole
+from kvzoo.recipe.resolve import Recipe, load, to_yaml
+
+LOCK = "recipe.lock.yaml"
+
+
+class RunFolder:
+    """Paths of a run, and the right to write to it.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self._writer = FileLock(self.path / ".writer")
+
+    @property
+    def model(self) -> Path:
+        """The plain network, which stock Keras loads."""
+        return self.path / "model.keras"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    def recipe(self, overrides: tuple[str, ...] = ()) -> Recipe:
+        """Return the recipe that the run was made with.
+
+        Raises:
+            InputError: the folder is no run, or its lock file is broken.
+        """
+        if not (self.path / LOCK).is_file():
+            raise InputError(f"{self.path}: not a run folder: no {LOCK} in it")
+        return load(self.path / LOCK, overrides)
+
+    def take(self) -> None:
+        """Become the one writer of this folder.
+
+        Raises:
+            InputError: another process writes to it.
+        """
+        try:
+            self._writer.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"{self.path}: another process is writing to this run") from None
+
+    def leave(self) -> None:
+        """Give the right to write back."""
+        self._writer.release()
+        (self.path / ".writer").unlink(missing_ok=True)
+
+    def write_lock(self, values: dict) -> None:
+        with written_whole(self.path / LOCK) as beside, open(beside, "w", encoding="utf-8") as file:
+            file.write("# A resolved recipe: `kvzoo fit` takes it and makes this run again.\n")
+            to_yaml(values, file)
+
+
+def planned(recipe_name: str, out: str | os.PathLike | None) -> Path:
+    """Return where a new run goes: `out`, or the next free runs/RECIPE-N. Makes nothing.
+
+    Raises:
+        InputError: `out` is there and not empty, or nothing can be written there.
+    """
+    if out is not None:
+        path = Path(out)
+        if path.is_dir() and (path / LOCK).exists():
+            raise InputError(f"--out {path}: holds a run already; `kvzoo resume {path}` goes on with it")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"--out {path}: {'is not empty' if path.is_dir() else 'is a file'}")
+    else:
+        taken = re.compile(re.escape(recipe_name) + r"-(\d+)")
+        numbers = [int(m[1]) for f in Path("runs").glob("*") if (m := taken.fullmatch(f.name))]
+        path = Path("runs") / f"{recipe_name}-{max(numbers, default=0) + 1}"
+    parent = path.absolute()
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"--out {path}: {parent} cannot be written to")
+    return path
+
+
+def create(path: Path) -> RunFolder:
+    """Make a run folder and, beside it, the link `latest`.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    folder = RunFolder(path)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.checkpoints.mkdir()
+        folder.samples.mkdir()
+    except OSError as error:
+        raise InputError(f"--out {path}: {error.strerror}") from None
+    folder.take()
+    _link_latest(path)
+    return folder
+
+
+def _link_latest(path: Path) -> None:
+    latest, beside = path.parent / "latest", path.parent / ".latest.part"
+    if latest.is_symlink() or not latest.exists():
+        try:
+            beside.unlink(missing_ok=True)
+            beside.symlink_to(path.name, target_is_directory=True)
+            beside.replace(latest)
+        except OSError:
+            pass  # A file system without links loses a convenience, not a run.

@@ -1,0 +1,232 @@
+"""The callbacks of a run: history, samples, checkpoints, progress, signals, the check for NaN.
+
+A Keras epoch is one interval of `sample_every` steps here: at its end the model is validated, a row
+of history written and a sample drawn.
+"""
+
+import csv
+import io
+import json
+import logging
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import keras
+
+from kvzoo.errors import Interrupted, TrainingFailed
+from kvzoo.media.clips import written_whole
+from kvzoo.run import checkpoint
+from kvzoo.run.folder import RunFolder
+
+log = logging.getLogger("kvzoo")
+
+
+class History:
+    """history.csv: a row an interval, with columns as they come.
+
+    Attributes:
+        rows: by step, in order.
+    """
+
+    def __init__(self, folder: RunFolder, upto: int | None = None):
+        self._path = folder.history
+        self.rows: list[dict[str, float]] = []
+        if upto is not None and self._path.exists():
+            with open(self._path, newline="") as file:
+                rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+            # Rows behind the checkpoint are made again.
+            self.rows = [{**r, "step": int(r["step"])} for r in rows if r["step"] <= upto]
+
+    def add(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        # repr keeps every bit, so that equal runs have equal files.
+        writer.writerows({k: repr(v) for k, v in row.items()} for row in self.rows)
+        with written_whole(self._path) as beside:
+            beside.write_text(text.getvalue())
+
+    def curve(self, name: str) -> tuple[list[int], list[float]]:
+        """Return the steps and values of one column."""
+        have = [row for row in self.rows if name in row]
+        return [row["step"] for row in have], [row[name] for row in have]
+
+
+class Signals:
+    """Turns Ctrl-C and SIGTERM into a flag while it is open; a second one stops at once."""
+
+    def __init__(self):
+        self.received: str | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Signals":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, _frame) -> None:
+        if self.received:
+            signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+        self.received = signal.Signals(number).name
+
+
+class Loop(keras.callbacks.Callback):
+    """Keeps a run's folder while `fit` runs.
+
+    Args:
+        folder: of the run.
+        history: of the run.
+        step: steps done before.
+        total: steps at the end.
+        checkpoint_every: steps.
+        sample: draws a sample, given the step.
+        signals: asked after each step.
+        record: what checkpoints keep beside the arrays.
+        progress: told of each step and interval.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        history: History,
+        step: int,
+        total: int,
+        checkpoint_every: int,
+        sample: Callable[[int], None],
+        signals: Signals,
+        record: Callable[[], dict],
+        progress: "Progress",
+    ):
+        super().__init__()
+        self.folder, self.history, self.step, self.total = folder, history, step, total
+        self.checkpoint_every, self.sample, self.signals = checkpoint_every, sample, signals
+        self.record, self.progress = record, progress
+        self.metrics_at_start: list | None = None
+        self._saved_at = step
+        self._started = time.perf_counter()
+        self._interval = (self._started, step)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.metrics_at_start is not None:
+            # The run was cut within this interval: its means go on from where they were.
+            for variable, value in zip(self.model.metrics_variables, self.metrics_at_start, strict=True):
+                variable.assign(value)
+            self.metrics_at_start = None
+        self._interval = (time.perf_counter(), self.step)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        if bad := [name for name, value in logs.items() if not math.isfinite(value)]:
+            raise TrainingFailed(self._explain_nan(bad[0], logs[bad[0]]))
+        self.progress.step(self.step, logs)
+        at_end = self.step == self.total or self.step == self.interval_end
+        if at_end:
+            return  # on_epoch_end saves, with the interval's row of history written
+        if self.step % self.checkpoint_every == 0 or self.signals.received:
+            self.save()
+        self._stop_if_told()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.perf_counter()
+        then, step = self._interval
+        row = {"step": self.step, **{k: float(v) for k, v in (logs or {}).items()}}
+        self.history.add(row)
+        self.progress.interval(row, (now - then) / max(1, self.step - step))
+        self.sample(self.step)
+        if self.step % self.checkpoint_every == 0 or self.signals.received or self.step == self.total:
+            self.save()
+        if self.step < self.total:
+            self._stop_if_told()
+
+    interval_end = 0  # set by fit: the step at which the interval that runs now ends
+
+    def save(self) -> None:
+        """Write a checkpoint and the plain network, unless this step has one."""
+        if self._saved_at == self.step:
+            return
+        checkpoint.save(self.folder.checkpoints, self.model, self.step, self.record())
+        save_network(self.model.network, self.folder)
+        self._saved_at = self.step
+
+    def _stop_if_told(self) -> None:
+        if self.signals.received:
+            raise Interrupted(
+                f"{self.signals.received} at step {self.step}; all is saved, go on with: kvzoo resume {self.folder.path}"
+            )
+
+    def _explain_nan(self, name: str, value: float) -> str:
+        saved = checkpoint.found(self.folder.checkpoints)
+        good = f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
+        return f"{name} is {value} at step {self.step}; {good}"
+
+
+def save_network(network: keras.Model, folder: RunFolder) -> None:
+    """Write the plain network whole or not at all."""
+    with written_whole(folder.model) as beside:
+        network.save(beside)
+
+
+class Progress:
+    """One live line on a terminal, a line an interval elsewhere and in the log."""
+
+    def __init__(self, total: int, step: int):
+        self._total, self._bar, self._task = total, None, None
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (
+                TextColumn("step {task.completed}/{task.total}"),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[logs]}"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("", total=total, completed=step, logs="")
+
+    def __enter__(self) -> "Progress":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def step(self, step: int, logs: dict[str, float]) -> None:
+        if self._bar:
+            self._bar.update(self._task, completed=step, logs=_in_words(logs))
+
+    def interval(self, row: dict[str, float], seconds: float) -> None:
+        """Log one row of history; `seconds` a step, validation included."""
+        left = (self._total - row["step"]) * seconds
+        values = {k: v for k, v in row.items() if k != "step"}
+        end = f", {_duration(left)} left" if left > 0 else ""
+        log.info("step %d/%d  %s  %.3f s/step%s", row["step"], self._total, _in_words(values), seconds, end)
+
+
+def _in_words(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def callback_states(callbacks: list[keras.callbacks.Callback]) -> list[dict]:
+    """Return what callbacks that have a `get_state` want kept, as plain JSON values."""
+    return [json.loads(json.dumps(c.get_state())) if hasattr(c, "get_state") else {} for c in callbacks]

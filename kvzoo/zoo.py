@@ -1,0 +1,120 @@
+"""A name becomes a built, compiled model; a run or a weights file becomes one again."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kvzoo import catalog
+from kvzoo.errors import InputError
+from kvzoo.losses.base import VideoModel, compiled_by_xla, optimizer
+from kvzoo.recipe.resolve import check_options
+from kvzoo.registry import ModelSpec, load_object
+
+
+def get(
+    name: str,
+    *,
+    loss: str | dict | None = None,
+    weights: str | os.PathLike | None = None,
+    compile: bool = True,
+    **config: Any,
+) -> VideoModel:
+    """Build a registered model.
+
+    Args:
+        name: a registered name, or "distribution:name".
+        loss: the loss that trains it, by name or as {"name": …, options}; the spec's own when None.
+        weights: a run folder, or a `.keras` or `.weights.h5` file, to load weights from.
+        compile: whether to compile it with the reference optimizer of its spec.
+        config: the builder's options; `kvzoo info NAME` lists them.
+
+    Returns:
+        A model ready for `.fit`; its plain network is `model.network`.
+
+    Raises:
+        InputError: an unknown name or option, a value that the model cannot have, a loss for another
+            kind of model, weights that do not fit.
+    """
+    spec = catalog.MODELS.get(name)
+    loss = {"name": loss or spec.loss} if not isinstance(loss, dict) else dict(loss)
+    loss_spec = catalog.LOSSES.get(loss.pop("name"))
+    if spec.kind not in loss_spec.kinds:
+        raise InputError(
+            f"the loss {loss_spec.name} trains {' and '.join(loss_spec.kinds)} models; {spec.name} is a {spec.kind}"
+        )
+    config = check_options("model", spec.name, spec.options, config)
+    networks = build(spec, config)
+    loss = check_options("loss", loss_spec.name, loss_spec.options, loss)
+    model = loss_spec.load()(networks, spec, config, loss_spec.name, **loss)
+    if weights is not None:
+        load_weights(model, Path(weights))
+    if compile:
+        compile_model(model, dict(spec.optimizer), spec.l2)
+    return model
+
+
+def build(spec: ModelSpec, config: dict) -> dict[str, keras.Model]:
+    """Build a model's networks, the main one as "network" and critics by their names.
+
+    Raises:
+        InputError: the builder refuses the configuration, or returns no network.
+    """
+    networks = {}
+    for part, builder in {"network": spec.builder, **spec.critics}.items():
+        try:
+            network = load_object(builder)(**config)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"model {spec.name}: {str(error).splitlines()[0]}") from error
+        if not isinstance(network, keras.Model):
+            raise InputError(f"model {spec.name}: {builder} returned no keras.Model but {type(network).__name__}")
+        networks[part] = network
+    return networks
+
+
+def compile_model(model: VideoModel, settings: dict, l2: float, jit_compile: bool | str = "auto") -> None:
+    """Compile a model with an optimizer as a recipe names it, and make the optimizer's variables.
+
+    Making them before the first step halves the time to it: TensorFlow traces a function twice when
+    variables are created inside.
+    """
+    model.compile(optimizer=optimizer(**settings, l2=l2), jit_compile=compiled_by_xla(jit_compile))
+    model.optimizer.build(model.trainable_variables)
+
+
+def load(run: str | os.PathLike) -> VideoModel:
+    """Return a run's model, with its trained weights, compiled with the reference optimizer.
+
+    Args:
+        run: a run folder, such as runs/latest.
+
+    Raises:
+        InputError: it is no run folder, or holds no model yet.
+    """
+    from kvzoo.recipe.resolve import load as load_recipe
+
+    folder = Path(run)
+    lock = folder / "recipe.lock.yaml"
+    if not lock.is_file():
+        raise InputError(f"{folder}: not a run folder: no recipe.lock.yaml in it")
+    recipe = load_recipe(lock, check_paths=False)
+    model = dict(recipe["model"])
+    return get(model.pop("name"), loss=recipe["loss"], weights=folder, **model)
+
+
+def load_weights(model: VideoModel, path: Path) -> None:
+    """Load a network's weights from a run folder or a file.
+
+    Raises:
+        InputError: the file is not there, is not a weights file, or is of another network.
+    """
+    file = path / "model.keras" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"weights: no such file: {file}")
+    if not file.name.endswith((".keras", ".weights.h5")):
+        raise InputError(f"weights: a run folder, a .keras or a .weights.h5 file is wanted. Received: {path}")
+    try:
+        model.network.load_weights(file)
+    except Exception as error:
+        raise InputError(f"weights: {file} does not fit {model.spec.name}: {str(error).splitlines()[0]}") from error
