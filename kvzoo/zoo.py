@@ -115,6 +115,11 @@ def load_weights(model: VideoModel, path: Path) -> None:
     if not file.name.endswith((".keras", ".weights.h5")):
         raise InputError(f"weights: a run folder, a .keras or a .weights.h5 file is wanted. Received: {path}")
     try:
-        model.network.load_weights(file)
+        if file.suffix == ".keras":
+            # `load_weights` would leave layers that it does not find in the file as they are, with a warning.
+            model.network.set_weights(keras.saving.load_model(file, compile=False).get_weights())
+        else:
+            model.network.load_weights(file)
     except Exception as error:
-        raise InputError(f"weights: {file} does not fit {model.spec.name}: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"weights: {file} does not fit {model.spec.name}: {reason}") from error

@@ -6,6 +6,8 @@ import platform
 
 import click
 
+from kvzoo.cli.main import backend_starts
+
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "grain", "av", "opencv-python-headless", "numpy", "h5py", "tensorflow-io")
 
 
@@ -22,12 +24,14 @@ def command() -> None:
         except importlib.metadata.PackageNotFoundError:
             click.echo(f"  {package:<24} not installed")
     try:
-        import keras
+        with backend_starts():
+            import keras
+
+            devices = _devices(keras.backend.backend())
     except Exception as error:
         click.echo(f"Keras does not import: {type(error).__name__}: {error}".splitlines()[0], err=True)
         raise click.exceptions.Exit(2) from None
     backend = keras.backend.backend()
-    devices = _devices(backend)
     on_gpu = any("gpu" in d.lower() or "cuda" in d.lower() for d in devices)
     click.echo(f"backend: {backend} (KERAS_BACKEND or ~/.keras/keras.json chooses)")
     click.echo(f"devices: {', '.join(devices)}")

@@ -2,6 +2,7 @@
 
 import click
 
+from kvzoo.cli.main import backend_starts
 from kvzoo.recipe.resolve import load
 
 
@@ -17,6 +18,9 @@ def command(recipe: str, overrides: tuple[str, ...], out: str | None, smoke: boo
     from kvzoo.run.folder import planned
 
     planned(resolved.name, out)
-    from kvzoo.run.fit import fit
+    with backend_starts():
+        from kvzoo.run.fit import fit, wake_backend
+
+        wake_backend()
 
     fit(resolved, out=out)

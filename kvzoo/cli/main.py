@@ -1,9 +1,11 @@
 """`kvzoo`: finds the verb, and turns errors into one line and an exit code."""
 
+import contextlib
 import importlib
 import logging
 import os
 import sys
+import tempfile
 
 import click
 
@@ -87,6 +89,25 @@ def _quiet() -> None:
     handler.setLevel(logging.INFO)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
+
+
+@contextlib.contextmanager
+def backend_starts():
+    """Hold back what a backend's libraries print while they load; show it only if they do not."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            chatter.seek(0)
+            os.write(2, chatter.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 class _Terminal(logging.Handler):

@@ -2,6 +2,7 @@
 
 import click
 
+from kvzoo.cli.main import backend_starts
 from kvzoo.run.folder import RunFolder
 
 
@@ -11,6 +12,9 @@ from kvzoo.run.folder import RunFolder
 def command(run: str, overrides: tuple[str, ...]) -> None:
     """Go on with RUN, a run folder, from its newest checkpoint."""
     RunFolder(run).recipe(overrides)
-    from kvzoo.run.fit import resume
+    with backend_starts():
+        from kvzoo.run.fit import resume, wake_backend
+
+        wake_backend()
 
     resume(run, overrides)

@@ -84,13 +84,14 @@ def restore(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _variables(model: keras.Model) -> list:
-    """All state: weights, seed generators and metrics, then the optimizer's."""
-    return [*model.variables, *model.optimizer.variables]
+    """All state: weights and seed generators, metrics, the optimizer's slots."""
+    state = [*model.variables, *model.metrics_variables, *model.optimizer.variables]
+    return list({id(v): v for v in state}.values())
 
 
 def _path(variable) -> str:
     # Automatic names count up within a process (conv2d_7); the layer's kind is what stays.
-    return re.sub(r"_\d+(?=/|$)", "", variable.path).replace("/", ".")
+    return re.sub(r"_\d+(?=[_/]|$)", "", variable.path).replace("/", ".")
 
 
 def _to_numpy(variable) -> np.ndarray:

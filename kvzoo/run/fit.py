@@ -111,6 +111,11 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = ()) -> Run:
         run_folder.leave()
 
 
+def wake_backend() -> None:
+    """Make the backend find its devices, which is when its libraries print what they miss."""
+    keras.ops.convert_to_numpy(keras.ops.zeros(()))
+
+
 def fingerprint(data: Data) -> str:
     """Return a hash over what the data holds."""
     clips = [data.training, *data.tests.values()]
@@ -139,6 +144,7 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
     handler = logging.FileHandler(run_folder.log, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
     try:
         log.info("run %s", run_folder.path)
         _report_data(data)
@@ -213,6 +219,7 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
             validation_data=validation,
             validation_batch_size=settings["batch_size"],
             callbacks=[IntervalEnd(), *callbacks, loop],
+            shuffle=False,
             verbose=0,
         )
 

@@ -1,0 +1,59 @@
+"""Fixtures that all tests share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# Before anything imports a backend: its start-up chatter is not a test's output.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real clips: KVZOO_TEST_DATA, else ../shared/data; skips where neither is there."""
+    folder = Path(os.environ.get("KVZOO_TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "actions").is_dir():
+        pytest.skip(f"no real clips in {folder}; KVZOO_TEST_DATA names another folder")
+    return folder
+
+
+@pytest.fixture
+def kvzoo_cli():
+    """Run the command line in a process of its own."""
+
+    def run(*args: str, cwd=None, env=None, timeout: float = 300) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "kvzoo", *map(str, args)],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            timeout=timeout,
+            text=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
+
+
+@pytest.fixture
+def in_process():
+    """Run Python code in a fresh process and return what it prints; fails with its errors."""
+
+    def run(code: str, env=None, timeout: float = 300) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, **(env or {})},
+            timeout=timeout,
+            text=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    return run

@@ -1,0 +1,56 @@
+"""Make gru_ae_parity.npz from the PyTorch reference, shrunk: python make_parity.py path/to/torch_reference.py
+
+The reference fixes its sizes; the same layers are built here at width 4, latent 6, 10 units, two
+frames of 32x32, and its own `forward` runs over them.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def main(path: str) -> None:
+    spec = importlib.util.spec_from_file_location("torch_reference", path)
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    torch.manual_seed(0)
+
+    class Small(nn.Module):
+        def __init__(self, frames=2, width=4, latent=6, units=10):
+            super().__init__()
+            self.units, widths, encoder, decoder = units, [1] + [width * 2**i for i in range(5)], [], []
+            for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+                encoder += reference.conv_bn(2, a, b, 3, 1 if i == 0 else 2, 1, nn.ReLU(True), bn=i < 4)
+            self.encoder, self.to_latent = nn.Sequential(*encoder), nn.Linear(64 * 4, latent)
+            self.gru, self.from_state = nn.GRU(latent, units, batch_first=True), nn.Linear(units, 64 * 4)
+            for a, b in zip(widths[:1:-1], widths[-2:0:-1], strict=True):
+                decoder += [nn.ConvTranspose2d(a, b, 3, 2, 1, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(True)]
+            self.decoder = nn.Sequential(*decoder, nn.Conv2d(width, 1, 3, 1, 1, bias=False), nn.Tanh())
+
+        def forward(self, x):
+            n = x.shape[0]
+            z = self.to_latent(self.encoder(x.flatten(0, 1)).flatten(1)).view(n, 2, -1)
+            states, _ = self.gru(z, torch.zeros(1, n, self.units))
+            return self.decoder(self.from_state(states.flatten(0, 1)).view(-1, 64, 2, 2)).view_as(x)
+
+    network, clips = Small(), torch.rand(2, 2, 1, 32, 32) * 2 - 1
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.mul_(2.0)
+        for _ in range(3):
+            network(torch.rand(4, 2, 1, 32, 32) * 2 - 1)
+        network.eval()
+        outputs = network(clips)
+    state = {f"state/{k}": v.numpy() for k, v in network.state_dict().items() if "num_batches" not in k}
+    case = {"clips": clips, "outputs": outputs}
+    arrays = {k: v.numpy().transpose(0, 1, 3, 4, 2) for k, v in case.items()}
+    np.savez_compressed(Path(__file__).parent / "gru_ae_parity.npz", **state, **arrays)
+    print("mean output", outputs.abs().mean().item())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,44 @@
+"""Weights of a PyTorch reference network as kvzoo's network takes them. Needs no torch: arrays only."""
+
+import numpy as np
+
+
+def gru_ae_weights(state: dict[str, np.ndarray], width: int = 32, small: int = 4) -> list[np.ndarray]:
+    """Return `network.get_weights()` of gru_ae from the state dict of a PyTorch GRU-AE.
+
+    Kernels turn by 180 degrees, because kvzoo runs on turned frames; dense layers see height and
+    width turned, and channels last.
+    """
+    top = 16 * width
+    from_state = [k for k in state if k.startswith("decoder.") and state[k].ndim == 4]
+    out = []
+
+    def turned(kernel):
+        return np.transpose(kernel, (2, 3, 1, 0))[::-1, ::-1]
+
+    def norm(layer):
+        return [state[f"{layer}.{k}"] for k in ("weight", "bias", "running_mean", "running_var")]
+
+    convs = sorted((k for k in state if k.startswith("encoder.") and state[k].ndim == 4), key=lambda k: int(k.split(".")[1]))
+    for i, name in enumerate(convs):
+        out.append(turned(state[name]))
+        if i < len(convs) - 1:
+            out += norm(f"encoder.{int(name.split('.')[1]) + 1}")
+    dense = state["to_latent.weight"].reshape(-1, top, small, small)[:, :, ::-1, ::-1]
+    out += [np.transpose(dense, (2, 3, 1, 0)).reshape(small * small * top, -1), state["to_latent.bias"]]
+
+    def gates(x):  # PyTorch: reset, update, new; Keras: update, reset, new
+        reset, update, new = np.split(x, 3)
+        return np.concatenate([update, reset, new])
+
+    out += [gates(state["gru.weight_ih_l0"]).T, gates(state["gru.weight_hh_l0"]).T]
+    out.append(np.stack([gates(state["gru.bias_ih_l0"]), gates(state["gru.bias_hh_l0"])]))
+    dense = state["from_state.weight"].reshape(top, small, small, -1)[:, ::-1, ::-1]
+    out.append(np.transpose(dense, (3, 1, 2, 0)).reshape(-1, small * small * top))
+    out.append(np.transpose(state["from_state.bias"].reshape(top, small, small)[:, ::-1, ::-1], (1, 2, 0)).reshape(-1))
+    for name in sorted(from_state, key=lambda k: int(k.split(".")[1])):
+        index = int(name.split(".")[1])
+        out.append(turned(state[name]))
+        if f"decoder.{index + 1}.running_mean" in state:
+            out += norm(f"decoder.{index + 1}")
+    return [np.ascontiguousarray(array) for array in out]
