@@ -21,7 +21,7 @@ _PUBLIC = {
     "register": "kvzoo.catalog",
 }
 
-__all__ = [*_PUBLIC, "__version__"]
+__all__ = ["__version__", "dataset", "fit", "get", "list_models", "load", "register", "resume"]
 
 if _TYPE_CHECKING:
     from kvzoo.catalog import list_models, register

@@ -5,6 +5,7 @@ door. Names are read from package metadata; a plugin's code is imported by `Regi
 nowhere else. Standard library only.
 """
 
+import contextlib
 import dataclasses
 import fnmatch
 import functools
@@ -251,10 +252,16 @@ class Registry:
     def entries(self, pattern: str = "*") -> list[Entry]:
         """Return who offers what, built-ins first, without importing any plugin.
 
+        With KVZOO_STRICT=1 each plugin is imported, so that a broken one is an error here.
+
         Args:
             pattern: shell-style wildcards.
         """
-        every = [*self._own.values(), *_plugin_entries(self.spec_type.group)]
+        plugins = _plugin_entries(self.spec_type.group)
+        if os.environ.get("KVZOO_STRICT") == "1":
+            for entry in plugins:
+                self._load(entry)
+        every = [*self._own.values(), *plugins]
         return [e for e in every if fnmatch.fnmatchcase(e.name, pattern)]
 
     def names(self, pattern: str = "*") -> list[str]:
@@ -280,9 +287,8 @@ class Registry:
         """Return the entry behind a name, without importing it."""
         noun = self.spec_type.noun
         distribution, _, plain = name.rpartition(":")
-        found = [
-            e for e in self.entries() if e.name == plain and distribution in ("", _normal(e.distribution), e.distribution)
-        ]
+        wanted = _normal(distribution)
+        found = [e for e in self.entries() if e.name == plain and wanted in ("", _normal(e.distribution))]
         if not found:
             raise self._unknown(name, distribution)
         if found[0].entry_point is None or len(found) == 1:
@@ -291,9 +297,13 @@ class Registry:
         legal = " or ".join(f"{e.distribution}:{plain}" for e in found)
         raise InputError(f"the {noun} {name!r} is offered by two plugins, {owners}; name it {legal}")
 
+    def offers(self, distribution: str) -> bool:
+        """Whether a distribution has names here."""
+        return _normal(distribution) in {_normal(e.distribution) for e in self.entries()}
+
     def _unknown(self, name: str, distribution: str) -> UnknownNameError:
         noun, names = self.spec_type.noun, self.names()
-        if distribution and _normal(distribution) not in {_normal(e.distribution) for e in self.entries()}:
+        if distribution and not self.offers(distribution):
             return UnknownNameError(f"unknown {noun} {name!r}: no plugin {distribution!r} is installed and allowed")
         hint = did_you_mean(name, names)
         known = f"; known: {', '.join(names)}" if len(names) <= 20 else "; `kvzoo list` prints them all"
@@ -316,19 +326,12 @@ class Registry:
         return spec
 
 
-def strict() -> bool:
-    """Whether KVZOO_STRICT=1 makes a broken plugin an error everywhere."""
-    return os.environ.get("KVZOO_STRICT") == "1"
-
-
 def _plugin_entries(group: str) -> list[Entry]:
     """Entry points of a group, those of KVZOO_PLUGINS (a comma-separated allow-list) where it is set."""
     entries = []
     for point in _entry_points(group):
-        distribution = point.dist.name if point.dist else "unknown"
-        if allowed(distribution):
-            version = point.dist.version if point.dist else ""
-            entries.append(Entry(point.name, distribution, version, entry_point=point))
+        if allowed(point.dist.name):
+            entries.append(Entry(point.name, point.dist.name, point.dist.version, entry_point=point))
     return sorted(entries, key=lambda e: (e.name, e.distribution))
 
 
@@ -340,7 +343,16 @@ def allowed(distribution: str) -> bool:
 
 @functools.lru_cache
 def _entry_points(group: str) -> tuple[importlib.metadata.EntryPoint, ...]:
-    return tuple(importlib.metadata.entry_points(group=group))
+    points, seen = [], set()
+    for distribution in importlib.metadata.distributions():
+        # Another package's broken metadata is not our concern.
+        with contextlib.suppress(Exception):
+            offered = [point for point in distribution.entry_points if point.group == group]
+            # As for imports, the first of a name on sys.path wins.
+            if offered and _normal(distribution.name) not in seen:
+                seen.add(_normal(distribution.name))
+                points += offered
+    return tuple(points)
 
 
 def _normal(distribution: str) -> str:

@@ -40,20 +40,21 @@ def kvzoo_cli():
     return run
 
 
+def python_in_process(code: str, env=None, timeout: float = 300) -> str:
+    """Run Python code in a fresh process and return what it prints; fail with its errors."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **(env or {})},
+        timeout=timeout,
+        text=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
 @pytest.fixture
 def in_process():
-    """Run Python code in a fresh process and return what it prints; fails with its errors."""
-
-    def run(code: str, env=None, timeout: float = 300) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, **(env or {})},
-            timeout=timeout,
-            text=True,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
-
-    return run
+    """`python_in_process`, as a fixture."""
+    return python_in_process

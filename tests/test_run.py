@@ -261,3 +261,13 @@ def test_l2_is_added_to_the_gradient():
     sgd = optimizer("sgd", 0.5, l2=0.1)
     sgd.apply([keras.ops.zeros((2,))], [weight])
     np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), [2.0 - 0.5 * 0.2, -4.0 + 0.5 * 0.4], rtol=1e-6)
+
+
+def test_a_cut_run_with_a_moving_average_goes_on_to_the_same_bits(recipe, monkeypatch):
+    average = ["fit.optimizer.use_ema=true", "fit.optimizer.ema_momentum=0.5"]
+    whole = kvzoo.fit(recipe, average, out=recipe.parent / "whole")
+    cut_at(monkeypatch, 6)
+    with pytest.raises(Interrupted):
+        kvzoo.fit(recipe, average, out="cut")
+    monkeypatch.undo()
+    assert_same_bits(whole, kvzoo.resume(recipe.parent / "cut"))

@@ -47,7 +47,11 @@ def test_every_weight_learns(name):
     model = tiny(name)
     before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
     model.fit(clips_for(model), epochs=2, batch_size=2, verbose=0)
-    still = [v.path for v, b in zip(model.trainable_variables, before, strict=True) if (keras.ops.convert_to_numpy(v) == b).all()]
+    still = [
+        v.path
+        for v, b in zip(model.trainable_variables, before, strict=True)
+        if (keras.ops.convert_to_numpy(v) == b).all()
+    ]
     assert not still
 
 

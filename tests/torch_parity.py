@@ -19,7 +19,9 @@ def gru_ae_weights(state: dict[str, np.ndarray], width: int = 32, small: int = 4
     def norm(layer):
         return [state[f"{layer}.{k}"] for k in ("weight", "bias", "running_mean", "running_var")]
 
-    convs = sorted((k for k in state if k.startswith("encoder.") and state[k].ndim == 4), key=lambda k: int(k.split(".")[1]))
+    convs = sorted(
+        (k for k in state if k.startswith("encoder.") and state[k].ndim == 4), key=lambda k: int(k.split(".")[1])
+    )
     for i, name in enumerate(convs):
         out.append(turned(state[name]))
         if i < len(convs) - 1:
@@ -41,4 +43,31 @@ def gru_ae_weights(state: dict[str, np.ndarray], width: int = 32, small: int = 4
         out.append(turned(state[name]))
         if f"decoder.{index + 1}.running_mean" in state:
             out += norm(f"decoder.{index + 1}")
+    return [np.ascontiguousarray(array) for array in out]
+
+
+def conv3d_ae_weights(state: dict[str, np.ndarray], small: tuple[int, int, int] = (1, 8, 8)) -> list[np.ndarray]:
+    """Return `network.get_weights()` of conv3d_ae from the state dict of a PyTorch 3D autoencoder.
+
+    `small` is (T/16, H/16, W/16): dense layers see a volume of that size, channels last. The last
+    kernel becomes that of a convolution to blocks of 2x2x2 voxels.
+    """
+    top = state["encoder.9.weight"].shape[0]
+    out = []
+
+    def norm(layer):
+        return [state[f"{layer}.{k}"] for k in ("weight", "bias", "running_mean", "running_var")]
+
+    for i in (0, 3, 6, 9):
+        out += [np.transpose(state[f"encoder.{i}.weight"], (2, 3, 4, 1, 0)), *norm(f"encoder.{i + 1}")]
+    dense = state["code.0.weight"].reshape(-1, top, *small)
+    out += [np.transpose(dense, (2, 3, 4, 1, 0)).reshape(top * np.prod(small), -1), state["code.0.bias"]]
+    dense = state["code.2.weight"].reshape(top, *small, -1)
+    out.append(np.transpose(dense, (4, 1, 2, 3, 0)).reshape(-1, top * np.prod(small)))
+    out.append(np.transpose(state["code.2.bias"].reshape(top, *small), (1, 2, 3, 0)).reshape(-1))
+    for i in (0, 3, 6):
+        out += [np.transpose(state[f"decoder.{i}.weight"], (2, 3, 4, 1, 0)), *norm(f"decoder.{i + 1}")]
+    last = state["decoder.9.weight"]
+    taps = last.reshape(*last.shape[:2], 2, 2, 2, 2, 2, 2)[:, :, ::-1, :, ::-1, :, ::-1]
+    out.append(np.transpose(taps, (2, 4, 6, 0, 3, 5, 7, 1)).reshape(2, 2, 2, last.shape[0], -1))
     return [np.ascontiguousarray(array) for array in out]

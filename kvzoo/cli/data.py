@@ -24,7 +24,9 @@ def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
     """Write a built-in SOURCE, such as stick_actions, as mp4 files."""
     spec = catalog.SOURCES.get(source)
     if "path" in spec.options:
-        raise InputError(f"data synth: {source} reads files; a built-in source that draws is wanted, such as stick_actions")
+        raise InputError(
+            f"data synth: {source} reads files; a built-in source that draws is wanted, such as stick_actions"
+        )
     if size % 2:
         raise InputError(f"--size: mp4 wants an even number of pixels. Received: {size}")
     given = {}
@@ -37,13 +39,13 @@ def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--out {out}: {'is not empty' if folder.is_dir() else 'is a file'}")
+    opened = spec.load()(**given)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}") from None
     from kvzoo.media.clips import write_mp4
 
-    opened = spec.load()(**given)
     with click.progressbar(opened.videos, label=f"writing {len(opened.videos)} videos") as videos:
         for video in videos:
             file = folder / f"{video.name}.mp4"

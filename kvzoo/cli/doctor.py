@@ -8,7 +8,18 @@ import click
 
 from kvzoo.cli.main import backend_starts
 
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "grain", "av", "opencv-python-headless", "numpy", "h5py", "tensorflow-io")
+PACKAGES = (
+    "keras",
+    "tensorflow",
+    "jax",
+    "torch",
+    "grain",
+    "av",
+    "opencv-python-headless",
+    "numpy",
+    "h5py",
+    "tensorflow-io",
+)
 
 
 @click.command()
@@ -44,8 +55,12 @@ def advice(backend: str, on_gpu: bool) -> list[str]:
     if on_gpu:
         return ["a GPU: `jit_compile: auto` compiles with XLA; the first step takes longer, the others less"]
     lines = {
-        "tensorflow": ["a CPU: `jit_compile: auto` leaves XLA off; it made GRU-AE slower and the 3D autoencoder never compiled"],
-        "jax": ["JAX on a CPU: convolutions are about ten times slower than TensorFlow's; KERAS_BACKEND=tensorflow trains faster"],
+        "tensorflow": [
+            "a CPU: `jit_compile: auto` leaves XLA off; it made GRU-AE slower and the 3D autoencoder never compiled"
+        ],
+        "jax": [
+            "JAX on a CPU: convolutions are about ten times slower than TensorFlow's; KERAS_BACKEND=tensorflow trains faster"
+        ],
         "torch": [
             "PyTorch under Keras on a CPU: about five times slower than TensorFlow, for Keras keeps channels last; "
             "KERAS_BACKEND=tensorflow trains faster"

@@ -24,7 +24,9 @@ def command(name: str, as_json: bool) -> None:
         rows |= _model_rows(spec)
     else:
         extra = {k: v for k, v in spec.to_json().items() if k not in ("name", "summary", "options", "builder")}
-        rows |= {k: ", ".join(v) if isinstance(v, (list, tuple)) else str(v) for k, v in extra.items() if v not in ("", None)}
+        rows |= {
+            k: ", ".join(v) if isinstance(v, (list, tuple)) else str(v) for k, v in extra.items() if v not in ("", None)
+        }
     rows["builder"] = spec.builder
     for key, value in rows.items():
         click.echo(f"  {key:<13} {value}")
@@ -41,13 +43,19 @@ def _find(name: str) -> Spec:
             return registry.get(name)
         except UnknownNameError:
             continue
+    if (distribution := name.rpartition(":")[0]) and not any(
+        r.offers(distribution) for r in catalog.REGISTRIES.values()
+    ):
+        raise UnknownNameError(f"unknown name {name!r}: no plugin {distribution!r} is installed and allowed")
     known = [n for registry in catalog.REGISTRIES.values() for n in registry.names()]
     raise UnknownNameError(f"unknown name {name!r}{did_you_mean(name, known) or '; known: ' + ', '.join(known)}")
 
 
 def _model_rows(spec: ModelSpec) -> dict[str, str]:
     optimizer = dict(spec.optimizer)
-    settings = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in optimizer.items() if k != "name")
+    settings = ", ".join(
+        f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in optimizer.items() if k != "name"
+    )
     rows = {
         "kind": f"{spec.kind} ({KINDS[spec.kind]})",
         "loss": spec.loss,

@@ -33,5 +33,9 @@ def command(pattern: str, as_json: bool) -> None:
         return
     width = max(len(row["name"]) for row in rows)
     for row in rows:
-        what = f"{row['kind']:<13}  {row['summary']}" if row["kind"] else f"of the plugin {row['distribution']} {row['version']}"
+        what = (
+            f"{row['kind']:<13}  {row['summary']}"
+            if row["kind"]
+            else f"of the plugin {row['distribution']} {row['version']}"
+        )
         click.echo(f"{row['name']:<{width}}  {what}")

@@ -18,6 +18,7 @@ VERBS = {
     "info": "all that is known of a model, loss, source or sampler",
     "fit": "train what a recipe says",
     "resume": "go on with a run that was cut",
+    "evaluate": "how good a run's model is on held-out clips, with the conditions",
     "data": "make and look at data",
     "doctor": "versions, backend, devices, and what is slow here",
 }
@@ -33,6 +34,14 @@ class Verbs(click.Group):
         if name not in VERBS:
             return None
         return importlib.import_module(f"kvzoo.cli.{name}").command
+
+    def invoke(self, context: click.Context):
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            # Whoever read our output has seen enough; click would exit with 1.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from None
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -55,16 +64,15 @@ def main() -> None:
         code = cli.main(prog_name="kvzoo", standalone_mode=False)
     except click.exceptions.Exit as stop:
         code = stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help(), err=True)
+        code = error.exit_code
     except click.ClickException as error:
         code = _refuse(_in_one_line(error), error.exit_code)
     except KvzooError as error:
         code = _refuse(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         code = _refuse("interrupted", 130)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     sys.exit(code or 0)
 
 
@@ -112,5 +120,6 @@ def backend_starts():
 
 class _Terminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        # A traceback goes to the log; the interpreter prints its own.
-        click.echo(record.getMessage(), err=record.levelno >= logging.WARNING)
+        # `print`, not click's echo: a live line on the terminal catches it and stays below. A
+        # traceback goes to the log only; the interpreter prints its own.
+        print(record.getMessage(), file=sys.stderr if record.levelno >= logging.WARNING else sys.stdout, flush=True)

@@ -8,7 +8,9 @@ from kvzoo.run.folder import RunFolder
 
 @click.command()
 @click.argument("run", type=click.Path())
-@click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="A change that is meant, such as fit.steps=2000.")
+@click.option(
+    "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="A change that is meant, such as fit.steps=2000."
+)
 def command(run: str, overrides: tuple[str, ...]) -> None:
     """Go on with RUN, a run folder, from its newest checkpoint."""
     RunFolder(run).recipe(overrides)

@@ -6,8 +6,8 @@ Training runs over an endless sequence of positions; going on from step n is a s
 import logging
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import grain
 import numpy as np
@@ -20,8 +20,7 @@ from kvzoo.registry import LossSpec
 
 log = logging.getLogger("kvzoo")
 
-# An example is drawn from another video at most this often before the data is called broken.
-TRIES = 50
+SHOWN = 10  # broken videos named on the terminal; the log has all
 
 
 @dataclass
@@ -35,7 +34,7 @@ class Clips:
         image_size, channels: of every frame.
         short: "drop", "repeat_last" or "loop" for videos shorter than the sampler needs.
         labels: class names in order, where examples carry labels.
-        broken: videos that turned out not to decode, by index, and why.
+        broken: videos that turned out not to decode, wholly or in parts, by index, and why.
     """
 
     source: Source
@@ -49,32 +48,47 @@ class Clips:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Return one random example of a video; of another one where that does not decode."""
-        for _ in range(TRIES):
-            video = self.videos[index]
-            if index not in self.broken:
-                try:
-                    return self.read(video, self.sampler.draw(self._length(video), rng))
-                except BrokenVideo as error:
-                    self._report(index, str(error))
-            index = int(rng.integers(len(self.videos)))
-        raise InputError(f"{len(self.broken)} of {len(self.videos)} videos cannot be decoded: too few are left")
+        """Return one random example of a video; of another one where that does not decode.
+
+        Raises:
+            InputError: none decodes.
+        """
+        # What broke earlier is tried again: an example must not depend on which were read before it.
+        for i in self._first_and_others(index, rng):
+            video = self.videos[i]
+            try:
+                return self.read(video, self.sampler.draw(self.length(video), rng))
+            except BrokenVideo as error:
+                self._report(i, str(error))
+        name, reason = self.videos[index].name, self.broken[index]
+        raise InputError(f"none of {len(self.videos)} videos can be decoded, such as {name}: {reason}")
 
     def read(self, video: Video, plan: Plan) -> tuple[np.ndarray, ...]:
         """Return the example that a plan names: uint8 arrays."""
         return tuple(
-            self.source.read(video, self._within(indices, video.frames), self.image_size, self.channels) for indices in plan
+            self.source.read(video, self._within(indices, video.frames), self.image_size, self.channels)
+            for indices in plan
         )
 
     def cover(self, limit: int) -> list[tuple[Video, Plan]]:
         """Return at most `limit` fixed examples, spread evenly over videos and over time."""
-        every = [(v, p) for v in self.videos for p in self.sampler.cover(self._length(v))]
-        if len(every) <= limit:
-            return every
-        return [every[i] for i in np.linspace(0, len(every) - 1, limit).round().astype(int)]
+        lengths = [self.length(video) for video in self.videos]
+        # Hours of video have millions of plans: they are counted, and made for the chosen ones only.
+        counts = {length: len(self.sampler.cover(length)) for length in set(lengths)}
+        ends = np.cumsum([counts[length] for length in lengths])
+        count = int(min(limit, ends[-1]))
+        chosen = []
+        for i in np.linspace(0, ends[-1] - 1, count).round().astype(int):
+            video = int(np.searchsorted(ends, i, side="right"))
+            chosen.append((self.videos[video], self.sampler.cover(lengths[video])[i - ends[video]]))
+        return chosen
 
     def arrays(self, limit: int) -> tuple[np.ndarray, ...]:
-        """Return at most `limit` fixed examples as arrays, those that do not decode left out."""
+        """Return at most `limit` fixed examples as arrays, those that do not decode left out.
+
+        Raises:
+            InputError: none decodes.
+        """
         examples = []
         for video, plan in self.cover(limit):
             try:
@@ -85,7 +99,12 @@ class Clips:
             raise InputError("no held-out video can be decoded")
         return tuple(np.stack(parts) for parts in zip(*examples, strict=True))
 
-    def _length(self, video: Video) -> int:
+    def _first_and_others(self, first: int, rng: np.random.Generator) -> Iterator[int]:
+        yield first
+        yield from (int(other) for other in rng.permutation(len(self.videos)) if other != first)
+
+    def length(self, video: Video) -> int:
+        """Return how many frames the sampler sees: more than the video has where short ones are stretched."""
         return video.frames if self.short == "drop" else max(video.frames, self.sampler.needs)
 
     def _within(self, indices: np.ndarray, frames: int) -> np.ndarray:
@@ -95,7 +114,8 @@ class Clips:
         with self._lock:
             if index not in self.broken:
                 self.broken[index] = reason
-                log.warning("skipped %s: %s", self.videos[index].name, reason)
+                level = logging.WARNING if len(self.broken) <= SHOWN else logging.DEBUG
+                log.log(level, "skipped %s: %s", self.videos[index].name, reason)
 
 
 @dataclass(frozen=True)
@@ -132,8 +152,8 @@ def open_data(section: dict, loss: LossSpec, clip_shape: Sequence[int], seed: in
     for name, test in section["tests"].items():
         tests[name], more = _open(test, clip_shape)
         skipped += more
-    parts = [Clips(**{**vars(clips), "videos": videos, "broken": {}}) if videos else None for videos in (training, held_out)]
-    return Data(parts[0], parts[1], tests, tuple(skipped))
+    validation = replace(clips, videos=held_out, broken={}) if held_out else None
+    return Data(replace(clips, videos=training, broken={}), validation, tests, tuple(skipped))
 
 
 def _open(section: dict, clip_shape: Sequence[int]) -> tuple[Clips, list[Skipped]]:
@@ -154,14 +174,12 @@ def _open(section: dict, clip_shape: Sequence[int]) -> tuple[Clips, list[Skipped
         videos = [v for v in videos if v.frames >= sampler.needs]
     if not videos:
         where = section.get("path") or section["source"]
-        why = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "no videos"
-        raise InputError(f"{where}: nothing usable among {len(skipped)} videos ({why})")
+        why = f", such as {skipped[0].name}: {skipped[0].reason}" if skipped else ""
+        raise InputError(f"{where}: nothing usable among {len(skipped)} videos{why}")
     return Clips(source, videos, sampler, image_size, channels, section["short"]), skipped
 
 
-def batches(
-    clips: Clips, batch_size: int, seed: int, start: int = 0, threads: int | None = None
-) -> grain.IterDataset:
+def batches(clips: Clips, batch_size: int, seed: int, start: int = 0, threads: int | None = None) -> grain.IterDataset:
     """Return endless training batches from step `start` on: tuples of uint8 arrays.
 
     Every video comes once a pass, in an order that changes with the pass.

@@ -15,15 +15,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kvzoo.errors import InputError
+from kvzoo.errors import InputError, did_you_mean
 
 CACHE_BYTES = 1 << 30
 CHUNK = 64  # frames decoded and cached together
+LOCKS = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Video:
-    """One video, or a span of one.
+    """One video, or a span of one; equal to itself only.
 
     Attributes:
         name: what it is called in reports: a path relative to the source's folder.
@@ -31,8 +32,8 @@ class Video:
         fps: frames a second.
         group: what must not be split between training and validation.
         label: its class, "" where it has none.
-        key: where its source finds it.
-        times: for each frame, the index of the frame that the source decodes; None for 0, 1, 2, …
+        key: where its source finds it; spans of one file share it, and with it what is cached. Hashable.
+        times: for each frame, the index of the frame that the source decodes, not falling; None for 0, 1, 2, …
     """
 
     name: str
@@ -73,6 +74,8 @@ class Source:
         self._cache: OrderedDict[tuple, np.ndarray] = OrderedDict()
         self._cached_bytes = 0
         self._lock = threading.Lock()
+        # Threads that want the same chunk wait for one decoding of it; others seldom share a lock.
+        self._decoding = [threading.Lock() for _ in range(LOCKS)]
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         """Return frames start to stop as uint8 (stop - start, image_size, image_size, channels).
@@ -101,31 +104,40 @@ class Source:
         indices = np.asarray(indices)
         wanted = indices if video.times is None else video.times[indices]
         out = np.empty((len(wanted), image_size, image_size, channels), np.uint8)
-        last = int(wanted.max())
-        for chunk in np.unique(wanted // CHUNK):
-            frames = self._chunk(video, int(chunk), last, image_size, channels)
-            at = np.flatnonzero(wanted // CHUNK == chunk)
-            if wanted[at].max() - chunk * CHUNK >= len(frames):
-                raise BrokenVideo(f"ends after {chunk * CHUNK + len(frames)} frames")
-            out[at] = frames[wanted[at] - chunk * CHUNK]
+        chunks, places = wanted // CHUNK, wanted % CHUNK
+        for chunk in np.unique(chunks):
+            at = chunks == chunk
+            out[at] = self._chunk(video, int(chunk), int(places[at].max()) + 1, image_size, channels)[places[at]]
         return out
 
-    def _chunk(self, video: Video, chunk: int, last: int, image_size: int, channels: int) -> np.ndarray:
+    def _chunk(self, video: Video, chunk: int, needed: int, image_size: int, channels: int) -> np.ndarray:
+        """Return a chunk's frames, at least the first `needed` ones."""
         key = (video.key, chunk, image_size, channels)
+        with self._decoding[hash(key) % LOCKS]:
+            with self._lock:
+                frames = self._cache.get(key)
+                if frames is not None:
+                    self._cache.move_to_end(key)
+            # A span of a file that ends within the chunk may have left fewer frames than another span wants.
+            if frames is None or len(frames) < needed:
+                start = chunk * CHUNK
+                length = video.frames if video.times is None else int(video.times[-1]) + 1
+                frames = self.decode(video, start, min(length, start + CHUNK), image_size, channels)
+                if len(frames) < needed:
+                    raise BrokenVideo(f"ends after {start + len(frames)} frames")
+                self._keep(key, frames)
+        return frames
+
+    def _keep(self, key: tuple, frames: np.ndarray) -> None:
+        if frames.nbytes > CACHE_BYTES:
+            return
         with self._lock:
             if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
-        length = video.frames if video.times is None else int(video.times[-1]) + 1
-        start = chunk * CHUNK
-        frames = self.decode(video, start, max(min(start + CHUNK, length), min(last + 1, start + CHUNK)), image_size, channels)
-        with self._lock:
-            if key not in self._cache:
-                self._cache[key] = frames
-                self._cached_bytes += frames.nbytes
-                while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
-                    self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return frames
+                self._cached_bytes -= self._cache.pop(key).nbytes
+            while self._cached_bytes + frames.nbytes > CACHE_BYTES:
+                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+            self._cache[key] = frames
+            self._cached_bytes += frames.nbytes
 
 
 def square(frame: np.ndarray, image_size: int, channels: int) -> np.ndarray:
@@ -159,9 +171,10 @@ def files_under(path: str | Path, endings: Iterable[str]) -> list[Path]:
 
 
 def label_of(file: Path, folder: Path) -> str:
-    """Return a file's label: the folder that it is in, "" at the top."""
-    parent = file.relative_to(folder).parent
-    return parent.as_posix() if parent.parts else ""
+    """Return a file's label: the folder that it is in, relative to the source's; "" at the top or outside."""
+    if not file.is_relative_to(folder) or file.parent == folder:
+        return ""
+    return file.parent.relative_to(folder).as_posix()
 
 
 def regroup(videos: Iterable[Video], pattern: str) -> list[Video]:
@@ -175,23 +188,22 @@ def regroup(videos: Iterable[Video], pattern: str) -> list[Video]:
     expression, out = re.compile(pattern), []
     for video in videos:
         match = expression.search(video.name)
-        if match is None:
+        group = match and match.group(1 if expression.groups else 0)
+        if not group:
             raise InputError(f"data.group: {pattern!r} finds nothing in {video.name!r}")
-        out.append(replace(video, group=match.group(1) if expression.groups else match.group(0)))
+        out.append(replace(video, group=group))
     return out
 
 
 def resample(video: Video, fps: float) -> Video:
     """Return the video at another frame rate: at each time the frame that is nearest."""
     native = np.arange(video.frames) if video.times is None else video.times
-    count = max(1, int(round(video.frames * fps / video.fps)))
+    count = max(1, round(video.frames * fps / video.fps))
     nearest = np.minimum(np.floor(np.arange(count) * video.fps / fps + 0.5).astype(int), video.frames - 1)
     return replace(video, frames=count, fps=fps, times=native[nearest])
 
 
-def split(
-    videos: Sequence[Video], validation: float | Sequence[str], seed: int
-) -> tuple[list[Video], list[Video]]:
+def split(videos: Sequence[Video], validation: float | Sequence[str], seed: int) -> tuple[list[Video], list[Video]]:
     """Split by group: no group has videos on both sides.
 
     Args:
@@ -218,7 +230,9 @@ def split(
         held_out = set(validation)
         if unknown := sorted(held_out - set(groups)):
             shown = ", ".join(groups[:12]) + (", …" if len(groups) > 12 else "")
-            raise InputError(f"data.validation: no group {unknown[0]!r}; groups: {shown}")
+            raise InputError(
+                f"data.validation: no group {unknown[0]!r}{did_you_mean(unknown[0], groups)}; groups: {shown}"
+            )
     training = [v for v in videos if v.group not in held_out]
     if not training:
         raise InputError("data.validation: nothing is left to train on")

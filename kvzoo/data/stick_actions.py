@@ -4,6 +4,7 @@ import numpy as np
 
 from kvzoo.data.source import Source, Video, square
 from kvzoo.data.stick_figures import ACTIONS, draw_body, draw_scene, render
+from kvzoo.data.stick_rooms import draw_camera, draw_room
 from kvzoo.errors import InputError, did_you_mean
 
 FPS = 25.0
@@ -20,13 +21,14 @@ class StickActions(Source):
         people: how many people share them.
         seconds: length of a video.
         actions: which actions; None for all.
+        rooms: rooms, each with its camera, that the videos share; None for one of its own for each.
         seed: of people, rooms, cameras and phases.
 
     Raises:
         InputError: an unknown action.
     """
 
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class StickActions(Source):
         people: int = 24,
         seconds: float = 2.4,
         actions: list[str] | None = None,
+        rooms: int | None = None,
         seed: int = 0,
     ):
         actions = tuple(actions) if actions else ACTIONS
@@ -41,7 +44,7 @@ class StickActions(Source):
             if action not in ACTIONS:
                 hint = did_you_mean(action, ACTIONS) or f"; known: {', '.join(ACTIONS)}"
                 raise InputError(f"data.actions: unknown action {action!r}{hint}")
-        self._seed, self._seconds = seed, seconds
+        self._seed, self._seconds, self._rooms = seed, seconds, rooms
         frames = max(1, round(seconds * FPS))
         listed = []
         for i in range(videos):
@@ -53,9 +56,14 @@ class StickActions(Source):
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         index, person, action = video.key
         body = draw_body(np.random.default_rng((self._seed, 0, person)))
-        scene = draw_scene(np.random.default_rng((self._seed, 1, index)), body, action, self._seconds)
+        room = camera = None
+        if self._rooms:
+            rng = np.random.default_rng((self._seed, 2, index % self._rooms))
+            room, camera = draw_room(rng), draw_camera(rng)
+        rng = np.random.default_rng((self._seed, 1, index))
+        scene = draw_scene(rng, body, action, self._seconds, room, camera)
         frames = render(scene, np.arange(start, stop) / FPS, image_size)
         return frames if channels == 3 else np.stack([square(frame, image_size, 1) for frame in frames])
 
     def fingerprint(self) -> str:
-        return f"{super().fingerprint()}-{self._seed}"
+        return f"{super().fingerprint()}-{self._seed}-{self._rooms or 0}"

@@ -18,11 +18,24 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from kvzoo.data.stick_rooms import (
+    Camera,
+    Colour,
+    Room,
+    background,
+    between,
+    draw_camera,
+    draw_room,
+    grey,
+    random_colour,
+    tinted,
+    to_pixels,
+)
+
 ACTIONS: tuple[str, ...] = ("wave_one_hand", "wave_two_hands", "jumping_jack", "bend", "walk", "jump")
 GRAVITY = 9.81
 BLEND = 0.36  # seconds from one action's pose to the next one's
 
-Colour = tuple[float, float, float]
 Pose = dict[str, np.ndarray]
 
 
@@ -86,58 +99,6 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Fixture:
-    """A window, door or picture on the wall: centre x, lower edge y, width and height in metres."""
-
-    kind: str
-    x: float
-    y: float
-    width: float
-    height: float
-    colour: Colour
-    inside: Colour
-
-
-@dataclass(frozen=True)
-class Room:
-    """Everything that stands still: wall, floor, skirting board, fixtures and light.
-
-    `pitch` is the width in metres of a brick, stripe or board, `relief` the strength of the pattern (0..1),
-    `depth` how far the wall stands behind the floor line, `light` -1 or 1 (lit from the left or right).
-    """
-
-    wall_style: str
-    wall: Colour
-    pitch: float
-    relief: float
-    floor_style: str
-    floor: Colour
-    skirting: float
-    trim: Colour
-    fixtures: tuple[Fixture, ...]
-    depth: float
-    light: float
-    seed: int
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A fixed camera: `view` is the frame's height in metres at the floor line, `foot` the part of the frame
-    below that line, `pan` the x of the frame's centre, `tilt` the rise on screen of a metre of depth."""
-
-    view: float
-    pan: float
-    foot: float
-    tilt: float
-    roll: float
-    mirror: bool
-    exposure: float
-    balance: Colour
-    noise: float
-    seed: int
-
-
-@dataclass(frozen=True)
 class Span:
     """One action between two times in seconds, begun at `phase` (in cycles of `period`)."""
 
@@ -186,36 +147,14 @@ class Scene:
 # Drawing one at random
 
 
-def grey(colour: Colour) -> float:
-    """Return the BT.601 grey level of a colour, 0..255."""
-    return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
-
-
-def _tinted(colour: Colour, level: float) -> Colour:
-    """Return the colour moved to another grey level, its hue kept as far as the range allows."""
-    scaled = np.asarray(colour) * (level / max(grey(colour), 1.0))
-    scaled = np.clip(scaled, 8, 247)
-    return tuple(float(v) for v in np.clip(scaled + level - grey(scaled), 5, 250))
-
-
-def _colour(rng: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
-    hsv = np.float32([[[rng.uniform(0, 360), rng.uniform(*saturation), rng.uniform(*value)]]])
-    return tuple(float(v) for v in 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0])
-
-
-def _between(rng: np.random.Generator, low: Colour, high: Colour) -> Colour:
-    share = rng.uniform()
-    return tuple(float(a + (b - a) * share) for a, b in zip(low, high, strict=True))
-
-
 def draw_body(rng: np.random.Generator) -> Body:
     """Draw a person: one in three is a child, whose head is larger and legs shorter for the height."""
     height = float(rng.uniform(1.15, 1.5) if rng.uniform() < 1 / 3 else rng.uniform(1.5, 2.0))
     grown = min((height - 1.15) / 0.5, 1.0)
-    shirt = _colour(rng, (0.1, 0.9), (0.15, 0.95))
-    trousers = _colour(rng, (0.05, 0.7), (0.12, 0.75))
+    shirt = random_colour(rng, (0.1, 0.9), (0.15, 0.95))
+    trousers = random_colour(rng, (0.05, 0.7), (0.12, 0.75))
     if abs(grey(shirt) - grey(trousers)) < 25:
-        trousers = _tinted(trousers, grey(shirt) + (45 if grey(shirt) < 110 else -45))
+        trousers = tinted(trousers, grey(shirt) + (45 if grey(shirt) < 110 else -45))
     return Body(
         height=height,
         leg=float(0.485 + 0.045 * grown + rng.uniform(-0.012, 0.012)),
@@ -223,87 +162,42 @@ def draw_body(rng: np.random.Generator) -> Body:
         head=float(0.170 - 0.036 * grown + rng.uniform(-0.005, 0.005)),
         shoulders=float(0.112 + rng.uniform(-0.010, 0.014)),
         build=float(rng.uniform(0.88, 1.3)),
-        skin=_between(rng, (92, 60, 44), (238, 196, 168)),
-        hair=_between(rng, (25, 20, 18), [(120, 74, 40), (200, 160, 96), (70, 60, 60)][rng.integers(3)]),
+        skin=between(rng, (92, 60, 44), (238, 196, 168)),
+        hair=between(rng, (25, 20, 18), [(120, 74, 40), (200, 160, 96), (70, 60, 60)][rng.integers(3)]),
         hair_style=str(rng.choice(["short", "short", "long", "bun", "bald"])),
         shirt=shirt,
         long_sleeves=bool(rng.uniform() < 0.6),
         trousers=trousers,
         legwear=str(rng.choice(["trousers", "trousers", "trousers", "shorts", "skirt"])),
-        shoes=_colour(rng, (0.0, 0.6), (0.1, 0.8)),
+        shoes=random_colour(rng, (0.0, 0.6), (0.1, 0.8)),
         left_handed=bool(rng.uniform() < 0.3),
         tempo=float(rng.uniform(0.9, 1.1)),
         vigour=float(rng.uniform(0.88, 1.1)),
     )
 
 
-def draw_room(rng: np.random.Generator) -> Room:
-    """Draw a wall, a floor and up to two fixtures that leave the middle of the wall free."""
-    style = str(rng.choice(["plaster", "plaster", "bricks", "stripes", "boards"]))
-    wall = _colour(rng, (0.02, 0.24), (0.35, 0.95))
-    trim = _tinted(wall, float(np.clip(grey(wall) + rng.choice([-60, 45]), 25, 235)))
-    sides = rng.permutation([-1.0, 1.0])
-    fixtures = []
-    for side in sides[: rng.integers(0, 3)]:
-        kind = str(rng.choice(["window", "door", "picture"]))
-        y, width, tall = {
-            "window": (rng.uniform(0.9, 1.1), rng.uniform(0.7, 1.1), rng.uniform(0.8, 1.1)),
-            "door": (0.0, rng.uniform(0.75, 0.9), rng.uniform(1.9, 2.05)),
-            "picture": (rng.uniform(1.2, 1.5), rng.uniform(0.3, 0.6), rng.uniform(0.3, 0.6)),
-        }[kind]
-        inside = (190.0, 212.0, 232.0) if kind == "window" else _colour(rng, (0.1, 0.6), (0.3, 0.8))
-        frame = _tinted(
-            _colour(rng, (0.0, 0.35), (0.3, 0.9)), float(np.clip(grey(wall) - side * 45, 45, 215))
-        )
-        x = side * rng.uniform(0.55, 1.0) + side * width / 3
-        fixtures.append(Fixture(kind, float(x), float(y), float(width), float(tall), frame, inside))
-    return Room(
-        wall_style=style,
-        wall=wall,
-        pitch=float({"bricks": 0.215, "boards": 0.16}.get(style, 0.2) * rng.uniform(0.85, 1.3)),
-        relief=float(rng.uniform(0.35, 1.0)),
-        floor_style=str(rng.choice(["planks", "tiles", "carpet", "plain"])),
-        floor=_tinted(_between(rng, (150, 105, 70), (140, 140, 145)), float(rng.uniform(55, 170))),
-        skirting=float(rng.choice([0.0, rng.uniform(0.07, 0.15)])),
-        trim=trim,
-        fixtures=tuple(fixtures),
-        depth=float(rng.uniform(0.5, 1.3)),
-        light=float(rng.choice([-1.0, 1.0])),
-        seed=int(rng.integers(2**31)),
-    )
+def draw_scene(
+    rng: np.random.Generator,
+    body: Body,
+    action: str,
+    duration: float,
+    room: Room | None = None,
+    camera: Camera | None = None,
+) -> Scene:
+    """Draw one person doing one action from 0 to `duration` seconds at a random phase.
 
-
-def draw_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera whose frame suits an adult with raised arms; about half of them have sensor noise."""
-    return Camera(
-        view=float(2.42 * rng.uniform(0.95, 1.1)),
-        pan=float(rng.uniform(-0.12, 0.12)),
-        foot=float(rng.uniform(0.06, 0.10)),
-        tilt=float(rng.uniform(0.12, 0.24)),
-        roll=float(math.radians(rng.uniform(-1.5, 1.5))),
-        mirror=bool(rng.uniform() < 0.5),
-        exposure=float(rng.uniform(0.88, 1.12)),
-        balance=tuple(float(v) for v in rng.uniform(0.95, 1.05, 3)),
-        noise=float(rng.choice([0.0, rng.uniform(0.5, 2.5)])),
-        seed=int(rng.integers(2**31)),
-    )
-
-
-def draw_scene(rng: np.random.Generator, body: Body, action: str, duration: float) -> Scene:
-    """Draw one person doing one action from 0 to `duration` seconds at a random phase, in a fresh room.
+    Room and camera are drawn too where they are not given.
 
     The frame's height goes with the body's height to the power 0.7, so a child fills a little less of it.
     The wall is re-tinted to the nearest grey level that stands clear of shirt and trousers.
     """
     if action not in ACTIONS:
         raise ValueError(f"unknown action {action!r}; one of {ACTIONS}")
-    room, camera = draw_room(rng), draw_camera(rng)
+    room, camera = room or draw_room(rng), camera or draw_camera(rng)
     level = _clear_level(grey(room.wall), body)
-    wall = _tinted(room.wall, level)
-    room = replace(room, wall=wall, trim=_tinted(wall, level - 40 if level > 100 else level + 35))
-    camera = replace(
-        camera, view=camera.view * (body.height / 1.75) ** 0.7 * (1.07 if action == "jump" else 1.0)
-    )
+    wall = tinted(room.wall, level)
+    room = replace(room, wall=wall, trim=tinted(wall, level - 40 if level > 100 else level + 35))
+    camera = replace(camera, view=camera.view * (body.height / 1.75) ** 0.7 * (1.07 if action == "jump" else 1.0))
     facing = float(rng.choice([-1.0, 1.0]))
     figure = Figure(body, (), float(rng.uniform(-0.08, 0.08)), 0.0, facing, 0.33 * camera.view)
     phase = float(rng.uniform())
@@ -408,9 +302,7 @@ def _stand(body: Body, x: float, yaw: float, t: float) -> Pose:
     lift = 0.02 * breath
     return {
         # x, rise above straight legs, forward, to the left
-        "root": np.array(
-            [x, (-0.012 + 0.001 * breath) * body.height, 0.012 * body.height, 0.006 * body.height * sway]
-        ),
+        "root": np.array([x, (-0.012 + 0.001 * breath) * body.height, 0.012 * body.height, 0.006 * body.height * sway]),
         # yaw, lean forward, lean to the left, nod, twist of the shoulders
         "trunk": np.array([yaw, 0.03 + 0.01 * breath, -0.012 * sway, 0.05, 0.0]),
         # swing forward and out of the upper arm, the same of the forearm
@@ -505,9 +397,7 @@ def _path(figure: Figure, seconds: float) -> tuple[float, float]:
         return figure.facing * walking_speed(figure.body) * seconds, figure.facing
     a = 2 * math.pi * seconds / _beat(figure)
     way = math.asin(0.97 * math.sin(a)) / math.asin(0.97)
-    return figure.facing * figure.roam * way, figure.facing * math.cos(a) / math.sqrt(
-        1 - (0.97 * math.sin(a)) ** 2
-    )
+    return figure.facing * figure.roam * way, figure.facing * math.cos(a) / math.sqrt(1 - (0.97 * math.sin(a)) ** 2)
 
 
 def _walk(figure: Figure, cycle: float, x: float, t: float) -> Pose:
@@ -577,9 +467,7 @@ def _jump(figure: Figure, cycle: float, x: float, t: float) -> Pose:
     return pose
 
 
-_MOTIONS = dict(
-    zip(ACTIONS, (_wave_one_hand, _wave_two_hands, _jumping_jack, _bend, _walk, _jump), strict=True)
-)
+_MOTIONS = dict(zip(ACTIONS, (_wave_one_hand, _wave_two_hands, _jumping_jack, _bend, _walk, _jump), strict=True))
 
 
 @lru_cache(maxsize=512)
@@ -627,379 +515,294 @@ def _pose(figure: Figure, t: float) -> Pose:
     return pose
 
 
-# Joints
+# Joints of many frames at once: an axis or a joint is (3, T), component first
 
 
-def _turn(yaw: float) -> np.ndarray:
-    """Return the matrix from body axes (left, up, forward) to the world; yaw 0 looks at the camera."""
-    c, s = math.cos(yaw), math.sin(yaw)
-    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+def _rotated(one: np.ndarray, other: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two orthogonal axes turned in their plane, `one` towards `other`."""
+    c, s = np.cos(angle), np.sin(angle)
+    return c * one + s * other, c * other - s * one
+
+
+_X, _Y, _Z = np.eye(3)[:, :, None]
+
+
+def _along(axes: tuple[np.ndarray, ...], *lengths: np.ndarray | float) -> np.ndarray:
+    """Return the vector with these lengths along the axes (left, up, forward)."""
+    return sum(axis * length for axis, length in zip(axes, lengths, strict=True))
 
 
 def _skeleton(body: Body, pose: Pose) -> dict[str, np.ndarray]:
-    """Return the joints in world axes; "l_" and "r_" are the person's own left and right."""
+    """Return the joints (3, T) in world axes of poses (n, T); "l_" and "r_" are the person's own sides."""
     h = body.height
     x, rise, forward, left = pose["root"]
     yaw, lean, tilt, nod, twist = pose["trunk"]
     shoulder, upper, fore = 1 - 1.36 * body.head, 0.56 * body.arm * h, (0.44 * body.arm + 0.054) * h
-    c, s = math.cos(lean), math.sin(lean)
-    ct, st = math.cos(tilt), math.sin(tilt)
-    turn = _turn(yaw)
-    frame = turn @ np.array([[ct, st, 0.0], [-st, ct, 0.0], [0.0, 0.0, 1.0]])
-    frame = frame @ np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
-    chest = frame @ _turn(twist)
-    pelvis = np.array([x, 0.0, 0.0]) + turn @ np.array([left, body.leg_length + rise, forward])
-    neck = pelvis + frame @ np.array([0.0, (shoulder - body.leg) * h, 0.0])
-    gaze = np.array([0.0, math.cos(nod), math.sin(nod)])
-    joints = {
-        "pelvis": pelvis,
-        "neck": neck,
-        "head": neck + frame @ (0.86 * body.head * h * gaze),
-        "crown": neck + frame @ (1.36 * body.head * h * gaze),
-        "nose": neck + frame @ (0.80 * body.head * h * gaze + np.array([0.0, 0.0, 0.42 * body.head * h])),
-    }
+    # yaw 0 looks at the camera; then the trunk tilts to the left, leans forward and twists
+    ahead, aside = _rotated(_Z, _X, yaw)
+    hips = (aside, _Y, ahead)
+    up, aside = _rotated(_Y, aside, tilt)
+    up, ahead = _rotated(up, ahead, lean)
+    trunk = (aside, up, ahead)
+    ahead, aside = _rotated(ahead, aside, twist)
+    chest = (aside, up, ahead)
+
+    pelvis = x * _X + _along(hips, left, body.leg_length + rise, forward)
+    neck = pelvis + up * ((shoulder - body.leg) * h)
+    gaze = _along(trunk, 0.0, np.cos(nod), np.sin(nod)) * (body.head * h)
+    joints = {"pelvis": pelvis, "neck": neck, "head": neck + 0.86 * gaze, "crown": neck + 1.36 * gaze}
+    joints["nose"] = neck + 0.80 * gaze + trunk[2] * (0.42 * body.head * h)
+    look = joints["nose"] - joints["head"]
+    across = (look[2] * _X - look[0] * _Z) * (0.15 * body.head * h / np.hypot(look[0], look[2]))
     for key, side in (("l", 1.0), ("r", -1.0)):
+        joints[f"{key}_eye"] = joints["nose"] + side * across
         flex, out, flex2, out2 = pose[f"arm_{key}"]
-        top = neck + chest @ np.array([side * body.shoulders * h, -0.012 * h, 0.0])
-        elbow = top + chest @ (upper * _reach(side, flex, out))
+        top = neck + _along(chest, side * body.shoulders * h, -0.012 * h, 0.0)
+        elbow = top + _along(chest, *_reach(side, flex, out)) * upper
         joints[f"{key}_shoulder"], joints[f"{key}_elbow"] = top, elbow
-        joints[f"{key}_hand"] = elbow + chest @ (fore * _reach(side, flex2, out2))
+        joints[f"{key}_hand"] = elbow + _along(chest, *_reach(side, flex2, out2)) * fore
         fx, fy, fz, pitch, foot_yaw = pose[f"foot_{key}"]
-        cp, sp, up, back = math.cos(pitch), math.sin(pitch), 0.039 * h, 0.075 * h
-        foot, ball = _turn(foot_yaw), np.array([fx, fy, fz])
-        ankle = ball + foot @ np.array([0.0, up * cp + back * sp, up * sp - back * cp])
-        heel = 0.115 * h
+        cp, sp, ball = np.cos(pitch), np.sin(pitch), np.stack([fx, fy, fz])
+        ahead, aside = _rotated(_Z, _X, foot_yaw)
+        foot, rear, heel = (aside, _Y, ahead), 0.075 * h, 0.115 * h
+        ankle = ball + _along(foot, 0.0, 0.039 * h * cp + rear * sp, 0.039 * h * sp - rear * cp)
         joints[f"{key}_ball"], joints[f"{key}_ankle"] = ball, ankle
-        joints[f"{key}_heel"] = ball + foot @ np.array([0.0, heel * sp, -heel * cp])
-        joints[f"{key}_toe"] = ball + foot @ (0.04 * h * np.array([0.0, max(-sp, 0.0), 1.0]))
-        hip = pelvis + turn @ np.array([side * 0.052 * h, 0.0, 0.0])
-        bone = (body.leg - 0.039) / 2 * h
+        joints[f"{key}_heel"] = ball + _along(foot, 0.0, heel * sp, -heel * cp)
+        joints[f"{key}_toe"] = ball + _along(foot, 0.0, 0.04 * h * np.maximum(-sp, 0.0), 0.04 * h)
+        hip = pelvis + hips[0] * (side * 0.052 * h)
+        bent = _along(hips, 0.25 * side, 0.0, 1.0) + _along(foot, 0.25 * side, 0.0, 1.0)
         joints[f"{key}_hip"] = hip
-        joints[f"{key}_knee"] = _knee(
-            hip, ankle, bone, 0.5 * (turn + foot) @ np.array([0.25 * side, 0.0, 1.0])
-        )
+        joints[f"{key}_knee"] = _knee(hip, ankle, (body.leg - 0.039) / 2 * h, bent)
     return joints
 
 
-def _reach(side: float, flex: float, out: float) -> np.ndarray:
+def _reach(side: float, flex: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return the direction (left, up, forward) of an arm swung forward by `flex` and sideways by `out`."""
-    return np.array([side * math.sin(out), -math.cos(flex) * math.cos(out), math.sin(flex) * math.cos(out)])
+    return side * np.sin(out), -np.cos(flex) * np.cos(out), np.sin(flex) * np.cos(out)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def _knee(hip: np.ndarray, ankle: np.ndarray, bone: float, ahead: np.ndarray) -> np.ndarray:
     """Return the knee of two equal bones between hip and ankle, bent towards `ahead`."""
     leg = ankle - hip
-    length = math.sqrt(leg @ leg)
-    ahead = ahead - leg * (ahead @ leg) / (length * length)
-    bulge = math.sqrt(max(bone * bone - length * length / 4, 0.0))
-    return hip + leg / 2 + ahead * (bulge / math.sqrt(ahead @ ahead))
+    square = _dot(leg, leg)
+    ahead = ahead - leg * (_dot(ahead, leg) / square)
+    bulge = np.sqrt(np.maximum(bone * bone - square / 4, 0.0))
+    return hip + leg / 2 + ahead * (bulge / np.sqrt(_dot(ahead, ahead)))
 
 
-def joints(figure: Figure, t: float) -> dict[str, tuple[float, float]]:
-    """Return the joints at time t as (x, y) in metres: y above the floor, x along the floor line.
+def _joints(figure: Figure, times: np.ndarray) -> dict[str, np.ndarray]:
+    poses = [_pose(figure, float(t)) for t in times]
+    return _skeleton(figure.body, {key: np.array([pose[key] for pose in poses]).T for key in poses[0]})
 
-    Names: pelvis, neck, head, crown, nose, and with "l_" or "r_" (the person's own sides) shoulder, elbow,
-    hand, hip, knee, ankle, ball, heel, toe.
+
+def joints(figure: Figure, times: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the joints at times in seconds as (T, 2) metres: x along the floor line, y above the floor.
+
+    Names: pelvis, neck, head, crown, nose, and with "l_" or "r_" (the person's own sides) eye, shoulder,
+    elbow, hand, hip, knee, ankle, ball, heel, toe.
     """
-    return {k: (float(p[0]), float(p[1])) for k, p in _skeleton(figure.body, _pose(figure, float(t))).items()}
+    return {name: point[:2].T for name, point in _joints(figure, np.atleast_1d(times)).items()}
 
 
 # Pictures
 
 
-def _canvas(size: int) -> int:
-    """Return the side in pixels that a frame is drawn at before it is reduced to `size`."""
-    return size * max(1, min(max(3, -(-192 // size)), 512 // size))
+@dataclass(frozen=True)
+class _Piece:
+    """The convex hull of circles, each (pixels (2, T), radius in metres).
+
+    `layers` is 1 for the colour alone, 2 with a dark rim beneath, 3 with a lighter core on the side of the light.
+    """
+
+    circles: tuple[tuple[np.ndarray, float], ...]
+    colour: Colour
+    layers: int = 3
+
+    def paints(self, dim: float) -> tuple[tuple[float, ...] | None, ...]:
+        """Return the colours of rim, cloth and core, None for those that are left out."""
+        colour = np.asarray(self.colour) * dim
+        rim, cloth, core = colour * 0.5, colour * 0.86, np.minimum(colour * 1.04 + 5, 255)
+        every = ((None, colour, None), (rim, cloth, None), (rim, cloth, core))[self.layers - 1]
+        return tuple(None if c is None else tuple(float(v) for v in c) for c in every)
 
 
-def _to_pixels(camera: Camera, side: int) -> np.ndarray:
-    """Return the 2x3 matrix from metres on the floor line's plane to pixel indices of a square frame."""
-    scale = side / camera.view
-    c, s = math.cos(camera.roll), math.sin(camera.roll)
-    flip = -1.0 if camera.mirror else 1.0
-    metres = np.array([[flip, 0.0, -flip * camera.pan], [0.0, -1.0, (0.5 - camera.foot) * camera.view]])
-    matrix = scale * (np.array([[c, -s], [s, c]]) @ metres)
-    matrix[:, 2] += side / 2 - 0.5
-    return matrix
+def _arm(body: Body, top: np.ndarray, elbow: np.ndarray, hand: np.ndarray) -> list[_Piece]:
+    b = body.build * body.height
+    wrist, cuff = elbow + 0.74 * (hand - elbow), top + 0.62 * (elbow - top)
+    sleeve = body.shirt if body.long_sleeves else body.skin
+    pieces = [
+        _Piece(((wrist, 0.017 * b), (hand, 0.021 * b)), body.skin, 2),
+        _Piece(((elbow, 0.025 * b), (wrist, 0.019 * b)), sleeve),
+        _Piece(((top, 0.030 * b), (elbow, 0.025 * b)), sleeve),
+    ]
+    return pieces if body.long_sleeves else [*pieces, _Piece(((top, 0.034 * b), (cuff, 0.031 * b)), body.shirt)]
 
 
-@lru_cache(maxsize=64)
-def _cloud(seed: int) -> np.ndarray:
-    """Return 256x256 fractal noise of mean 0 and deviation about 1; it repeats at its edges."""
-    rng = np.random.default_rng(seed)
-    total = np.zeros((256, 256), np.float32)
-    for cells in (4, 8, 16, 32, 64, 128):
-        grid = np.pad(rng.standard_normal((cells, cells), np.float32), 2, mode="wrap")
-        step = 256 // cells
-        wide = cv2.resize(grid, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
-        total += wide[2 * step : 2 * step + 256, 2 * step : 2 * step + 256] * cells**-0.5
-    return total / total.std()
+def _leg(body: Body, key: str, at: dict[str, np.ndarray], metre: float) -> list[_Piece]:
+    h, b = body.height, body.build * body.height
+    hip, knee, ankle, heel, ball, toe = (at[f"{key}_{j}"] for j in ("hip", "knee", "ankle", "heel", "ball", "toe"))
+    lift = [[0.0], [-h * metre]]
+    sole = ((heel + 0.018 * np.array(lift), 0.018 * h), (ankle, 0.020 * h))
+    tip = ((ball + 0.014 * np.array(lift), 0.017 * h), (toe + 0.010 * np.array(lift), 0.012 * h))
+    calf = (body.trousers, 0.025) if body.legwear == "trousers" else (body.skin, 0.020)
+    return [
+        _Piece((*sole, *tip), body.shoes),
+        _Piece(((knee, 0.034 * b), (ankle, calf[1] * b)), calf[0]),
+        _Piece(((hip, 0.052 * b), (knee, 0.037 * b)), body.skin if body.legwear == "skirt" else body.trousers),
+    ]
 
 
-def _sample(seed: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return the noise at positions counted in tiles of it."""
-    at = [(256 * (a % 1.0)).astype(np.float32) for a in (u, v)]
-    return cv2.remap(_cloud(seed), *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+def _parts(body: Body, at: dict[str, np.ndarray], metre: float) -> dict[str, list[_Piece]]:
+    """Return the parts of a body; rims go under all pieces of a part. `metre` is its length in pixels."""
+    b, r = body.build * body.height, 0.5 * body.head * body.height
+    pelvis, chin, skull, crown, nose = (at[j] for j in ("pelvis", "neck", "head", "crown", "nose"))
+    hips, shoulders = ([at[f"{k}_{j}"] for k in "lr"] for j in ("hip", "shoulder"))
+    waist = pelvis + 0.22 * (chin - pelvis)
+    seat = [(waist, 0.058 * b), *((p, 0.050 * b) for p in hips)]
+    if body.legwear == "skirt":
+        seat += [(p + 0.85 * (at[f"{k}_knee"] - p), 0.055 * b) for k, p in zip("lr", hips, strict=True)]
+    chest = [(p + [[0.0], [0.022 * b * metre]], 0.040 * b) for p in shoulders]
+    chest += [(waist, 0.064 * b), (0.45 * pelvis + 0.55 * chin, 0.066 * b)]
+    chest += [(0.75 * p + 0.25 * waist, 0.046 * b) for p in hips]
+
+    face, up = skull + 0.45 * (nose - skull), crown - skull
+    up = up * (r * metre / np.maximum(np.hypot(*up), 1e-6))
+    scalp = body.skin if body.hair_style == "bald" else body.hair
+    light, dark = (tuple(v * part for v in body.skin) for part in (1.02, 0.3))
+    parts = {f"{k}_leg": _leg(body, k, at, metre) for k in "lr"}
+    parts |= {f"{k}_arm": _arm(body, *(at[f"{k}_{j}"] for j in ("shoulder", "elbow", "hand"))) for k in "lr"}
+    if body.hair_style == "long":
+        parts["mane"] = [_Piece(((skull, 0.84 * r), (chin + 0.2 * (pelvis - chin), 0.75 * r)), body.hair)]
+    parts["neck"] = [_Piece(((chin, 0.027 * b), (0.5 * (chin + skull), 0.026 * b)), body.skin, 2)]
+    parts["seat"] = [_Piece(tuple(seat), body.trousers)]
+    parts["chest"] = [_Piece(tuple(chest), body.shirt)]
+    if body.hair_style == "bun":
+        parts["bun"] = [_Piece(((crown - (nose - skull) * 0.6, 0.42 * r),), body.hair)]
+    parts["skull"] = [_Piece(((skull - 0.25 * up, 0.66 * r), (skull + 0.26 * up, 0.80 * r)), scalp)]
+    parts["face"] = [_Piece(((face - 0.28 * up, 0.56 * r), (face + 0.22 * up, 0.66 * r)), light, 1)]
+    parts["face"] += [_Piece(((at[f"{k}_eye"] + 0.12 * up, 0.095 * r),), dark, 1) for k in "lr"]
+    return parts
 
 
-def _joint_lines(u: np.ndarray, width: float) -> np.ndarray:
-    """Return 1 on the lines at whole numbers of u, 0 elsewhere, with soft edges."""
-    return np.clip(1.5 - abs((u + 0.5) % 1.0 - 0.5) / width, 0.0, 1.0)
+def _order(parts: dict[str, list[_Piece]], world: dict[str, np.ndarray], h: float, i: int) -> list[tuple[str, bool]]:
+    """Return the parts of frame i from the farthest to the nearest, with True for those that are in the shade."""
+    hip, shoulder = ({k: world[f"{k}_{j}"][2, i] for k in "lr"} for j in ("hip", "shoulder"))
+    sides = sorted("lr", key=hip.get)
+    middle = 0.5 * (shoulder["l"] + shoulder["r"])
+    far = [k for k in sides if shoulder[k] < middle - 0.04 * h]
+    turned = abs(hip["l"] - hip["r"]) > 0.05 * h
+    order = [(f"{sides[0]}_leg", turned), (f"{sides[1]}_leg", False), *((f"{k}_arm", True) for k in far)]
+    order += [(name, False) for name in parts if name[1] != "_"]
+    return order + [(f"{k}_arm", False) for k in sides if k not in far]
 
 
-def _tone(seed: int, *cells: np.ndarray) -> np.ndarray:
-    """Return a fixed random value in -1..1 for each whole-numbered cell."""
-    mixed = seed % 1000 + sum(np.floor(c) * p for c, p in zip(cells, (12.9898, 78.233), strict=False))
-    return (np.sin(mixed) * 43758.5453 % 1.0) * 2 - 1
-
-
-def _wall(room: Room, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the wall's colours at x, y in metres above its foot."""
-    patches = _sample(room.seed, x / 3.1, y / 3.1)
-    grain = _sample(room.seed + 1, x / 0.9, y / 0.9)
-    shade = 1 + room.relief * (0.035 * patches + 0.02 * grain)
-    if room.wall_style == "plaster":
-        shade += room.relief * 0.06 * np.tanh(2.5 * _sample(room.seed + 2, x / 2.2, y / 3.3))
-    elif room.wall_style == "bricks":
-        row = y / (room.pitch * 0.36)
-        column = x / room.pitch + 0.5 * (np.floor(row) % 2)
-        lines = np.maximum(_joint_lines(row, 0.09), _joint_lines(column, 0.035))
-        shade += room.relief * (0.09 * _tone(room.seed, row, column) * (1 - lines) + 0.16 * lines)
-    elif room.wall_style == "stripes":
-        shade += room.relief * 0.10 * np.tanh(6 * np.sin(math.pi * x / room.pitch))
-    else:
-        edge = _joint_lines(x / room.pitch, 0.05)
-        board = _tone(room.seed, x / room.pitch)
-        streak = _sample(room.seed + 2, x / 0.6, y / 6.0)
-        shade += room.relief * (0.05 * board + 0.03 * streak - 0.22 * edge)
-    return shade[..., None] * np.float32(room.wall)
-
-
-def _floor(room: Room, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the floor's colours at x and z in metres."""
-    shade = 1 + 0.03 * _sample(room.seed + 3, x / 1.7, z / 1.7)
-    if room.floor_style == "planks":
-        plank = x / 0.14
-        ends = z / 1.4 + 0.37 * np.floor(plank)
-        streak = _sample(room.seed + 4, x / 0.5, z / 4.0)
-        shade += 0.08 * _tone(room.seed, plank, ends) + 0.03 * streak - 0.25 * _joint_lines(plank, 0.06)
-    elif room.floor_style == "tiles":
-        u, v = x / 0.33, z / 0.33
-        checks = (np.floor(u) + np.floor(v)) % 2 * 2 - 1
-        shade += 0.07 * checks - 0.18 * np.maximum(_joint_lines(u, 0.03), _joint_lines(v, 0.03))
-    elif room.floor_style == "carpet":
-        shade += 0.07 * _sample(room.seed + 4, x / 0.7, z / 0.7)
-    return shade[..., None] * np.float32(room.floor)
-
-
-def _hang(room: Room, item: Fixture, wall: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
-    """Draw a fixture on the wall in place."""
-    u, v = (x - item.x) / item.width + 0.5, (y - item.y) / item.height
-    rim_u, rim_v = 0.06 / item.width, 0.06 / item.height
-    near = (abs(u - 0.5) < 0.5 + 0.5 * rim_u) & (v > -0.5 * rim_v) & (v < 1 + 0.5 * rim_v)
-    wall[near] *= 0.8
-    whole = (abs(u - 0.5) < 0.5) & (v > 0) & (v < 1)
-    wall[whole] = item.colour
-    inner = (abs(u - 0.5) < 0.5 - rim_u) & (v > rim_v) & (v < 1 - rim_v)
-    if item.kind == "door":
-        panels = (
-            inner
-            & (abs(u - 0.5) > 0.05)
-            & (abs(u - 0.5) < 0.36)
-            & (abs(v - 0.47) > 0.05)
-            & (abs(v - 0.5) < 0.43)
-        )
-        wall[panels] *= 0.86
-        wall[(u - 0.9) ** 2 * item.width**2 + (v - 0.48) ** 2 * item.height**2 < 0.03**2] = (200, 180, 120)
-    elif item.kind == "window":
-        glass = inner & (abs(u - 0.5) > rim_u / 3) & (abs(v - 0.55) > rim_v / 3)
-        sky = (
-            np.float32(item.inside)
-            * (0.72 + 0.28 * v + 0.03 * _sample(room.seed + 5, x / 2, y / 2))[..., None]
-        )
-        wall[glass] = sky[glass]
-    else:
-        blot = 1 + 0.25 * np.tanh(_sample(room.seed + 6, u / 2, v / 2))[..., None]
-        wall[inner] = (np.float32(item.inside) * blot)[inner]
-
-
-@lru_cache(maxsize=32)
-def _background(room: Room, camera: Camera, side: int) -> np.ndarray:
-    """Return the still room as a read-only uint8 picture of side x side pixels."""
-    inverse = cv2.invertAffineTransform(_to_pixels(camera, side))
-    rows, columns = np.mgrid[:side, :side].astype(np.float64)
-    x, y = (m[0] * columns + m[1] * rows + m[2] for m in inverse)
-    foot = room.depth * camera.tilt
-    wall = _wall(room, x, y - foot).astype(np.float32)
-    if room.skirting:
-        wall[y - foot < room.skirting] = room.trim
-        wall[abs(y - foot - room.skirting) < 0.008] *= 0.75
-    for item in room.fixtures:
-        _hang(room, item, wall, x, y - foot)
-    wall *= (1 + 0.07 * room.light * np.clip(x, -2, 2) + 0.05 * (y - 1))[..., None]
-    # the eye is 1.5 m above the wall's foot and 5 m before it: lines on the floor run to that point
-    nearness = np.maximum(1 - (y - foot) / 1.5, 1.0)
-    floor = _floor(room, (x - camera.pan) / nearness + 0.07, 5 / nearness)
-    corner = np.clip(0.8 + (foot - y) / 0.25, 0.8, 1.05)
-    picture = np.where((y < foot)[..., None], floor * corner[..., None], wall)
-    rim = 1 - 0.09 * ((columns / side - 0.5) ** 2 + (rows / side - 0.5) ** 2) / 0.5
-    picture = np.clip(picture * rim[..., None], 0, 255).astype(np.uint8)
-    picture.flags.writeable = False
-    return picture
-
-
+SOFT = 0.6  # pixels that OpenCV's antialiasing adds to the radius of a filled circle, at any radius
 _CIRCLE = np.stack([np.cos(np.arange(16) * math.pi / 8), np.sin(np.arange(16) * math.pi / 8)], 1)
 
 
-def _fill(picture: np.ndarray, circles: np.ndarray, colour: np.ndarray) -> None:
-    """Fill the convex hull of circles (x, y, radius) in pixels, with edges good to 1/16 of a pixel."""
-    points = (circles[:, None, :2] + circles[:, None, 2:] * _CIRCLE).reshape(-1, 2)
-    hull = cv2.convexHull((points * 16).astype(np.int32))
-    cv2.fillConvexPoly(picture, hull, [min(float(c), 255.0) for c in colour], cv2.LINE_AA, 4)
+def _circles(parts: dict[str, list[_Piece]], metre: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the centres (T, circles, 2) and radii (circles, 1) in pixels of all pieces in turn."""
+    circles = [circle for pieces in parts.values() for piece in pieces for circle in piece.circles]
+    centres = np.stack([centre for centre, _ in circles]).transpose(2, 0, 1)
+    return centres, np.array([[radius] for _, radius in circles]) * metre
 
 
-class _Brush:
-    """Draws shaded parts: a dark rim, the cloth, and a lighter core on the side of the light."""
-
-    def __init__(self, picture: np.ndarray, scale: float, light: float, rim: float):
-        self.picture, self.scale, self.rim = picture, scale, rim
-        self.towards = np.array([0.28 * light, -0.16, 0.0])
-
-    def part(self, pieces: list[tuple[list[tuple[np.ndarray, float]], Colour]], far: bool = False) -> None:
-        """Draw pieces, each (circles as (pixel, radius in metres), colour); rims go under all of them."""
-        shaped = [
-            (
-                np.array([(p[0], p[1], r * self.scale) for p, r in circles]),
-                np.asarray(colour) * (0.74 if far else 1.0),
-            )
-            for circles, colour in pieces
-        ]
-        for circles, colour in shaped:
-            _fill(self.picture, circles + [0.0, 0.0, self.rim], colour * 0.5)
-        for circles, colour in shaped:
-            _fill(self.picture, circles, colour * 0.86)
-        for circles, colour in shaped:
-            core = circles * [1.0, 1.0, 0.6] + self.towards * circles[:, 2:]
-            _fill(self.picture, core, np.minimum(colour * 1.04 + 5, 255))
+def _outlines(centres: np.ndarray, radius: np.ndarray, rim: float, light: float) -> np.ndarray:
+    """Return points whose hulls are the pieces, int32 (T, rim or cloth or core, circles * 16, 2) in 1/16 pixels."""
+    rings = [np.maximum(r - SOFT, 0.0)[..., None] * _CIRCLE for r in (radius + rim, radius, 0.6 * radius)]
+    rings[2] += (radius * [0.28 * light, -0.16])[:, None]
+    points = (16 * centres)[:, None, :, None] + 16 * np.stack(rings)
+    return points.astype(np.int32).reshape(len(centres), 3, -1, 2)
 
 
-def _shadow(picture: np.ndarray, spots: list[tuple[np.ndarray, float, float, float]]) -> None:
-    """Darken the floor softly around spots (pixel, half width, half height, strength)."""
-    side = picture.shape[0]
-    top = int(max(min(p[1] - 2.5 * b for p, _, b, _ in spots), 0))
-    stop = int(min(max(p[1] + 2.5 * b for p, _, b, _ in spots), side))
-    first = int(max(min(p[0] - 2.5 * a for p, a, _, _ in spots), 0))
-    last = int(min(max(p[0] + 2.5 * a for p, a, _, _ in spots), side))
-    if top >= stop or first >= last:
+def _shadow(picture: np.ndarray, spots: np.ndarray) -> None:
+    """Darken the floor softly around spots, rows of (x, y, half width, half height, strength) in pixels."""
+    x, y, a, b, strength = spots.T
+    low = np.maximum([(y - 2.5 * b).min(), (x - 2.5 * a).min()], 0).astype(int)
+    high = np.minimum([(y + 2.5 * b).max(), (x + 2.5 * a).max()], picture.shape[0]).astype(int)
+    if (low >= high).any():
         return
-    rows, columns = np.arange(top, stop, dtype=np.float32), np.arange(first, last, dtype=np.float32)
-    light = np.ones((stop - top, last - first), np.float32)
-    for (px, py), a, b, strength in spots:
-        fall = np.outer(np.exp(-(((rows - py) / b) ** 2)), np.exp(-(((columns - px) / a) ** 2)))
-        light *= 1 - strength * fall
-    part = picture[top:stop, first:last]
-    part[:] = part * light[..., None]
+    rows, columns = (np.arange(i, j, dtype=np.float32)[:, None] for i, j in zip(low, high, strict=True))
+    falls = np.log(1 - strength) * np.exp(-(((rows - y) / b) ** 2)), np.exp(-(((columns - x) / a) ** 2))
+    part = picture[low[0] : high[0], low[1] : high[1]]
+    part[:] = part * np.exp(falls[0] @ falls[1].T)[..., None]
 
 
-def _paint(picture: np.ndarray, scene: Scene, figure: Figure, t: float) -> None:
-    """Draw one figure and its shadow at time t in place."""
-    body, h = figure.body, figure.body.height
-    world = _skeleton(body, _pose(figure, t))
-    matrix = _to_pixels(scene.camera, picture.shape[0])
-    near = 1 + figure.depth / 6
-    scale = near * picture.shape[0] / scene.camera.view
+EDGE = 0.01  # of the picture's side that a body must reach into it before it is drawn
 
-    def pixel(point: np.ndarray) -> np.ndarray:
-        drop = scene.camera.tilt * (near * point[2] + figure.depth)
-        return matrix[:, :2] @ (near * point[0], near * point[1] - drop) + matrix[:, 2]
 
-    at = {name: pixel(point) for name, point in world.items()}
-    spots = []
-    for key in "lr":
-        ground, lift = world[f"{key}_ankle"] * [1, 0, 1], max(world[f"{key}_ball"][1], 0.0)
-        spots.append((pixel(ground), 0.085 * h * scale, 0.022 * h * scale, 0.5 / (1 + 12 * lift)))
-    under = world["pelvis"] * [1, 0, 1]
-    spots.append((pixel(under), 0.19 * h * scale, 0.045 * h * scale, 0.3))
-    _shadow(picture, spots)
+class _Drawn:
+    """A figure at some times, ready to be painted: outlines, colours, order of parts and shadows."""
 
-    light = scene.room.light * (-1.0 if scene.camera.mirror else 1.0)
-    brush = _Brush(picture, scale, light, max(0.005 * h * scale, 0.5))
-    b = body.build * h
-    sides = sorted("lr", key=lambda k: world[f"{k}_hip"][2])
-    turned = abs(world["l_hip"][2] - world["r_hip"][2]) > 0.05 * h
-    middle = 0.5 * (world["l_shoulder"][2] + world["r_shoulder"][2])
+    def __init__(self, scene: Scene, figure: Figure, times: np.ndarray, side: int):
+        body, camera = figure.body, scene.camera
+        h, near = body.height, 1 + figure.depth / 6
+        metre, matrix = near * side / camera.view, to_pixels(camera, side)
 
-    def arm(key: str, far: bool) -> None:
-        top, elbow, hand = (at[f"{key}_{j}"] for j in ("shoulder", "elbow", "hand"))
-        wrist, cuff = elbow + 0.74 * (hand - elbow), top + 0.62 * (elbow - top)
-        sleeve = body.shirt if body.long_sleeves else body.skin
-        pieces = [
-            ([(wrist, 0.017 * b), (hand, 0.021 * b)], body.skin),
-            ([(elbow, 0.025 * b), (wrist, 0.019 * b)], sleeve),
-            ([(top, 0.030 * b), (elbow, 0.025 * b)], sleeve),
-        ]
-        if not body.long_sleeves:
-            pieces.append(([(top, 0.034 * b), (cuff, 0.031 * b)], body.shirt))
-        brush.part(pieces, far)
+        def pixels(point: np.ndarray) -> np.ndarray:
+            x, y = near * point[0], near * point[1] - camera.tilt * (near * point[2] + figure.depth)
+            return np.stack([m[0] * x + m[1] * y + m[2] for m in matrix])
 
-    for i, key in enumerate(sides):
-        hip, knee, ankle = (at[f"{key}_{j}"] for j in ("hip", "knee", "ankle"))
-        sole = [(at[f"{key}_heel"] + (0, -0.018 * h * scale), 0.018 * h), (ankle, 0.020 * h)]
-        shoe = [*sole, (at[f"{key}_ball"] + (0, -0.014 * h * scale), 0.017 * h)]
-        shoe.append((at[f"{key}_toe"] + (0, -0.010 * h * scale), 0.012 * h))
-        long = body.legwear == "trousers"
-        pieces = [
-            (shoe, body.shoes),
-            (
-                [(knee, 0.034 * b), (ankle, (0.025 if long else 0.020) * b)],
-                body.trousers if long else body.skin,
-            ),
-            ([(hip, 0.052 * b), (knee, 0.037 * b)], body.trousers if body.legwear != "skirt" else body.skin),
-        ]
-        brush.part(pieces, far=turned and i == 0)
-    far_arms = [k for k in sides if world[f"{k}_shoulder"][2] < middle - 0.04 * h]
-    for key in far_arms:
-        arm(key, far=True)
-    crown, chin, nose = at["crown"], at["neck"], at["nose"]
-    skull, r = at["head"], 0.5 * body.head * h
-    if body.hair_style == "long":
-        brush.part([([(skull, 0.84 * r), (chin + 0.2 * (at["pelvis"] - chin), 0.75 * r)], body.hair)])
-    waist = at["pelvis"] + 0.22 * (at["neck"] - at["pelvis"])
-    hips = [(at[f"{k}_hip"], 0.050 * b) for k in sides]
-    seat = [(waist, 0.058 * b), *hips]
-    if body.legwear == "skirt":
-        hems = [at[f"{k}_hip"] + 0.85 * (at[f"{k}_knee"] - at[f"{k}_hip"]) for k in sides]
-        seat += [(p, 0.055 * b) for p in hems]
-    chest = [(at[f"{k}_shoulder"] + (0, 0.022 * b * scale), 0.040 * b) for k in sides]
-    belly = [(waist, 0.064 * b), (0.45 * at["pelvis"] + 0.55 * at["neck"], 0.066 * b)]
-    hem = [(0.75 * at[f"{k}_hip"] + 0.25 * waist, 0.046 * b) for k in sides]
-    brush.part([([(chin, 0.027 * b), (0.5 * (chin + skull), 0.026 * b)], body.skin)])
-    brush.part([(seat, body.trousers)])
-    brush.part([([*chest, *belly, *hem], body.shirt)])
+        world = _joints(figure, times)
+        parts = _parts(body, {name: pixels(point) for name, point in world.items()}, metre)
+        centres, radius = _circles(parts, metre)
+        edge = EDGE * side - 0.5
+        self.seen = ((centres + radius > edge) & (centres - radius < side - 1 - edge)).all(2).any(1)
+        light = scene.room.light * (-1.0 if camera.mirror else 1.0)
+        self.points = _outlines(centres, radius, max(0.005 * h * metre, 0.5), light)
+        self.orders = [_order(parts, world, h, i) for i in range(len(times))]
+        # of each part and shade: (layer, first point, last point, colour), the rims of all pieces first
+        self.fills, first = {}, 0
+        for name, pieces in parts.items():
+            ends = first + 16 * np.cumsum([0, *(len(piece.circles) for piece in pieces)])
+            for shade in (False, True):
+                paints = [piece.paints(0.74 if shade else 1.0) for piece in pieces]
+                self.fills[name, shade] = [
+                    (layer, int(ends[i]), int(ends[i + 1]), paint[layer])
+                    for layer in range(3)
+                    for i, paint in enumerate(paints)
+                    if paint[layer] is not None
+                ]
+            first = int(ends[-1])
+        self.spots = np.empty((len(times), 3, 5))
+        for i, name in enumerate(("l_ankle", "r_ankle", "pelvis")):
+            self.spots[:, i, :2] = pixels(world[name] * [[1.0], [0.0], [1.0]]).T
+        self.spots[:, :, 2:4] = np.array([[0.085, 0.022], [0.085, 0.022], [0.19, 0.045]]) * (h * metre)
+        lift = np.stack([np.maximum(world[f"{k}_ball"][1], 0.0) for k in "lr"], 1)
+        self.spots[:, :2, 4], self.spots[:, 2, 4] = 0.5 / (1 + 12 * lift), 0.3
 
-    face = skull + 0.45 * (nose - skull)
-    up = (crown - skull) / max(np.linalg.norm(crown - skull), 1e-6)
-    jaw = [(face - up * 0.28 * r * scale, 0.56 * r), (face + up * 0.22 * r * scale, 0.66 * r)]
-    whole = [(skull - up * 0.25 * r * scale, 0.66 * r), (skull + up * 0.26 * r * scale, 0.80 * r)]
-    scalp = body.skin if body.hair_style == "bald" else body.hair
-    if body.hair_style == "bun":
-        brush.part([([(crown - (nose - skull) * 0.6, 0.42 * r)], body.hair)])
-    brush.part([(whole, scalp)])
-    _fill(picture, np.array([(*p, q * scale) for p, q in jaw]), np.minimum(np.asarray(body.skin) * 1.02, 255))
-    look = world["nose"] - world["head"]
-    across = _turn(math.atan2(look[0], look[2]))[:, 0]
-    for offset in (-0.30, 0.30):
-        eye = pixel(world["nose"] + offset * r * across) + up * 0.12 * r * scale
-        _fill(picture, np.array([(*eye, 0.075 * r * scale)]), np.asarray(body.skin) * 0.3)
-    for key in sides:
-        if key not in far_arms:
-            arm(key, far=False)
+    def paint(self, picture: np.ndarray, i: int) -> None:
+        """Draw the figure and its shadow at the i-th time in place; nothing where the body is out of the picture."""
+        if not self.seen[i]:
+            return
+        _shadow(picture, self.spots[i])
+        for part in self.orders[i]:
+            for layer, first, last, colour in self.fills[part]:
+                hull = cv2.convexHull(self.points[i, layer, first:last])
+                cv2.fillConvexPoly(picture, hull, colour, cv2.LINE_AA, 4)
+
+
+def seen(scene: Scene, figure: Figure, times: np.ndarray) -> np.ndarray:
+    """Return bool (T,): where any of a figure's body is in the picture; elsewhere its shadow is not drawn either."""
+    return _Drawn(scene, figure, np.asarray(times, np.float64), 64).seen
 
 
 @lru_cache(maxsize=32)
 def _grain(seed: int, size: int, sigma: float) -> np.ndarray:
     """Return twice as much sensor noise each way as a frame needs, to cut a different part for each time."""
     return np.random.default_rng(seed).normal(0.0, sigma, (2 * size, 2 * size, 3)).round().astype(np.int16)
+
+
+def _canvas(size: int) -> int:
+    """Return the side in pixels that a frame is drawn at before it is reduced to `size`."""
+    return size * max(1, min(max(2, -(-128 // size)), 512 // size))
+
+
+BLOCK = 64  # frames whose outlines are in memory together
 
 
 def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
@@ -1018,20 +821,21 @@ def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
     array of uint8, (len(times), size, size, 3), RGB.
     """
     camera, side = scene.camera, _canvas(size)
-    room = _background(scene.room, camera, side)
+    room = background(scene.room, camera, side)
     figures = sorted(scene.figures, key=lambda figure: figure.depth)
     levels = np.arange(256)[:, None] * (camera.exposure * np.asarray(camera.balance))
     table = np.clip(levels.round(), 0, 255).astype(np.uint8)[None]
+    times = np.asarray(times, np.float64)
     frames = np.empty((len(times), size, size, 3), np.uint8)
-    for frame, t in zip(frames, np.asarray(times, np.float64), strict=True):
+    for n, t in enumerate(times):
+        if n % BLOCK == 0:
+            drawn = [_Drawn(scene, figure, times[n : n + BLOCK], side) for figure in figures]
         picture = room.copy()
-        for figure in figures:
-            _paint(picture, scene, figure, float(t))
+        for figure in drawn:
+            figure.paint(picture, n % BLOCK)
         small = cv2.LUT(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), table)
         if camera.noise:
             i, j = np.random.default_rng([camera.seed, int(t.view(np.uint64))]).integers(0, size, 2)
-            small = np.clip(
-                small + _grain(camera.seed, size, camera.noise)[i : i + size, j : j + size], 0, 255
-            )
-        frame[:] = small
+            small = np.clip(small + _grain(camera.seed, size, camera.noise)[i : i + size, j : j + size], 0, 255)
+        frames[n] = small
     return frames

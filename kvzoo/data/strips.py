@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -10,6 +9,9 @@ from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, 
 from kvzoo.errors import InputError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+# What Pillow raises for files that are not what they seem.
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 class Strips(Source):
@@ -21,13 +23,13 @@ class Strips(Source):
     Args:
         path: folder of images, searched with its subfolders.
         layout: how frames lie: "horizontal", "vertical", or "auto": along the longer side.
-        frames_per_image: frames in an image; None for square frames.
+        frames_per_image: frames in an image; None for as many as `order` has, or else square frames.
         order: time of each frame as it lies in the image. [1, 2, 3, 4, 5, 0, 6]: the image begins
             with the frames of times 1 to 5, then those of times 0 and 6. None for 0, 1, 2, …
         native_fps: frames a second of the clips.
 
     Raises:
-        InputError: no usable image, or an order that is not one.
+        InputError: no image, or an order that is not one.
     """
 
     def __init__(
@@ -38,48 +40,70 @@ class Strips(Source):
         order: list[int] | None = None,
         native_fps: float = 25.0,
     ):
-        if order is not None and sorted(order) != list(range(len(order))):
-            raise InputError(f"data.order: each of 0 to {len(order) - 1} once is wanted. Received: {order}")
+        if order is not None:
+            count = frames_per_image or len(order)
+            if sorted(order) != list(range(count)) or not order:
+                wanted = f"each of 0 to {count - 1} once" if count else "the frames' times"
+                raise InputError(f"data.order: {wanted} is wanted. Received: {order}")
+            frames_per_image = count
         self._places = None if order is None else np.argsort(order)
         folder, videos, skipped = Path(path), [], []
         for file in files_under(folder, ENDINGS):
             name = file.relative_to(folder).as_posix()
             try:
-                vertical, frames = self._geometry(file, layout, frames_per_image or (len(order) if order else None))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                skipped.append(Skipped(name, f"not a strip: {error}".replace(str(file), "the file")))
+                vertical, frames = _geometry(file, layout, frames_per_image)
+            except BROKEN as error:
+                skipped.append(Skipped(name, _reason(error)))
                 continue
-            videos.append(
-                Video(name, frames, native_fps, group=name, label=label_of(file, folder), key=(str(file), vertical, frames))
-            )
+            label = label_of(file, folder)
+            videos.append(Video(name, frames, native_fps, group=name, label=label, key=(str(file), vertical, frames)))
         super().__init__(videos, skipped)
-
-    @staticmethod
-    def _geometry(file: Path, layout: str, frames: int | None) -> tuple[bool, int]:
-        """Return whether frames are stacked, and how many there are; checks what is cheap to check."""
-        with Image.open(file) as image:
-            width, height = image.size
-            image.verify()
-        vertical = layout == "vertical" or (layout == "auto" and height > width)
-        along, across = (height, width) if vertical else (width, height)
-        count = frames or along // across
-        if along % (frames or across) or not count:
-            raise ValueError(f"{width}x{height} pixels do not divide into {frames or 'square'} frames")
-        return vertical, count
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         path, vertical, count = video.key
         try:
-            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        except (OSError, cv2.error) as error:
-            raise BrokenVideo(str(error)) from None
-        if image is None:
-            raise BrokenVideo("the image cannot be decoded")
-        if image.dtype == np.uint16:
-            image = (image // 257).astype(np.uint8)
-        if image.ndim == 3:
-            image = np.ascontiguousarray(image[..., 2::-1])
-        frames = np.split(image, count, axis=0 if vertical else 1)
+            image = _pixels(path)
+            frames = np.split(image, count, axis=0 if vertical else 1)
+        except BROKEN as error:
+            raise BrokenVideo(_reason(error)) from None
         if self._places is not None:
             frames = [frames[place] for place in self._places]
         return np.stack([square(frame, image_size, channels) for frame in frames[start:stop]])
+
+
+def _geometry(file: Path, layout: str, frames: int | None) -> tuple[bool, int]:
+    """Return whether frames are stacked, and how many there are; checks what is cheap to check."""
+    if not file.stat().st_size:
+        raise ValueError("the file is empty")
+    with Image.open(file) as image:
+        width, height = image.size
+        image.verify()
+    vertical = layout == "vertical" or (layout == "auto" and height > width)
+    along, across = (height, width) if vertical else (width, height)
+    if along % (frames or across):
+        raise ValueError(f"{width}x{height} pixels do not divide into {frames or 'square'} frames")
+    return vertical, frames or along // across
+
+
+def _pixels(path: str) -> np.ndarray:
+    """Return an image as uint8, (H, W) or RGB (H, W, 3)."""
+    with Image.open(path) as image:
+        if image.mode.startswith("I"):
+            # 16 bits; Pillow itself would clip them.
+            pixels = np.asarray(image)
+            if pixels.min() < 0 or pixels.max() > 65535:
+                raise ValueError("8 or 16 bits a pixel are wanted, it has 32")
+            return (pixels // 257).astype(np.uint8)
+        if image.mode == "F":
+            raise ValueError("8 or 16 bits a pixel are wanted, it has floating-point ones")
+        return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+
+
+def _reason(error: Exception) -> str:
+    """Return why an image cannot be used, in a few words and without its path."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return reason[0].lower() + reason[1:]

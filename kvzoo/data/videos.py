@@ -2,20 +2,31 @@
 
 import csv
 import math
+import os
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import av
 import av.error
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
 from kvzoo.errors import InputError
 
-ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".gif", ".ogv", ".ts", ".3gp")
+ENDINGS = (".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".gif")
 
 COLUMNS = ("path", "start", "end", "label")
+
+# Files kept open where the last read ended: reading on costs no second decoding. A decoder of
+# full-HD video holds some 60 MB.
+OPEN_FILES = 4
 
 
 class Videos(Source):
@@ -24,6 +35,7 @@ class Videos(Source):
     Opening reads each file's packets once (no decoding beyond the first frame) for the exact times
     of its frames, so a wrong header or a variable frame rate is harmless: frames are taken at the
     file's average rate. Frames are turned upright where the file says that it was filmed on its side.
+    A frame that does not decode is shown as the one before it.
 
     Args:
         path: folder of video files, searched with its subfolders.
@@ -31,134 +43,235 @@ class Videos(Source):
             seconds and `label`; only what it lists is read, a row a clip.
 
     Raises:
-        InputError: no video file, or a CSV without a column `path`.
+        InputError: no video file, or a CSV that is not as said above.
     """
 
     def __init__(self, path: str, csv: str | None = None):
         folder, videos, skipped = Path(path), [], []
         rows = _rows_of(Path(csv), folder) if csv else [{"path": file} for file in files_under(folder, ENDINGS)]
-        opened: dict[Path, Video | Skipped] = {}
+        files = list(dict.fromkeys(row["path"] for row in rows))
+        with ThreadPoolExecutor(8) as pool:
+            opened = dict(zip(files, pool.map(lambda file: _open(file, folder), files), strict=True))
         for row in rows:
-            file = row["path"]
-            if file not in opened:
-                opened[file] = _open(file, folder)
-            video = opened[file]
+            video = opened[row["path"]]
             if isinstance(video, Video) and csv:
                 video = _cut(video, row)
             (videos if isinstance(video, Video) else skipped).append(video)
-        super().__init__(videos, skipped)
+        super().__init__(videos, list(dict.fromkeys(skipped)))
+        self._readers: OrderedDict[_File, _Reader] = OrderedDict()
+        self._readers_lock = threading.Lock()
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
-        path, _ = video.key
-        stamps = self._stamps(video)[start:stop]
+        file, missing = video.key, 0
+        stamps = file.stamps[start:stop].tolist()
         out = np.empty((len(stamps), image_size, image_size, channels), np.uint8)
-        done = 0
         try:
-            for stamp, frame in frames_from(path, int(stamps[0])):
-                # A frame stands for all asked times up to the next frame's.
-                while done < len(stamps) and stamps[done] < stamp:
-                    if done == 0:
-                        break
-                    out[done] = out[done - 1]
-                    done += 1
-                if done < len(stamps) and stamp >= stamps[done]:
-                    out[done] = square(upright(frame), image_size, channels)
-                    done += 1
-                if done == len(stamps):
-                    return out
+            reader = self._reader(file, stamps[0])
+            for i, stamp in enumerate(stamps):
+                frame = reader.frame_at(stamp)
+                missing += frame.pts != stamp
+                out[i] = square(reader.upright(frame), image_size, channels)
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            if not done:
-                raise BrokenVideo(f"cannot be decoded: {error}") from None
-        return out[:done]
+            raise BrokenVideo(_reason(error)) from None
+        if 2 * missing > len(stamps):
+            raise BrokenVideo(f"{missing} of the frames {start} to {start + len(stamps) - 1} cannot be decoded")
+        with self._readers_lock:
+            self._readers[file] = reader
+            while len(self._readers) > OPEN_FILES:
+                self._readers.popitem(last=False)
+        return out
 
-    def _stamps(self, video: Video) -> np.ndarray:
-        return video.key[1].stamps
-
-
-class _Index:
-    """Presentation times of a file's frames, in the stream's time base, in order; hashed by identity."""
-
-    def __init__(self, stamps: np.ndarray, offset: int = 0):
-        self.stamps = stamps
-        self.offset = offset
-
-
-def frames_from(path: str, stamp: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decode a file from the frame at `stamp` (stream time base) on, yielding (stamp, frame)."""
-    with av.open(path, metadata_errors="ignore") as container:
-        stream = container.streams.video[0]
-        # Threads of our own read several files at once; FFmpeg's would only multiply them.
-        stream.thread_type = "SLICE"
-        if stamp > 0:
-            container.seek(stamp, stream=stream)
-        for frame in container.decode(stream):
-            if frame.pts is not None and frame.pts >= stamp:
-                yield frame.pts, frame
+    def _reader(self, file: "_File", stamp: int) -> "_Reader":
+        """Return a reader that is at or before a time: the one that ended there, or a new one."""
+        with self._readers_lock:
+            reader = self._readers.pop(file, None)
+        key = bisect_right(file.keys, stamp) - 1
+        if reader and reader.shown.pts <= stamp and (key < 1 or reader.shown.pts >= file.keys[key]):
+            return reader
+        # Some formats seek past the key frame that was asked for, and some key frames do not decode by themselves.
+        for earlier in (key, key - 1):
+            if earlier > 0:
+                reader = _Reader(file, file.keys[earlier])
+                if reader.begins_by(stamp):
+                    return reader
+        return _Reader(file)
 
 
-def upright(frame: av.VideoFrame) -> np.ndarray:
-    """Return a frame as RGB uint8 (H, W, 3), turned as its file says."""
-    image = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+@dataclass(frozen=True, eq=False)
+class _File:
+    """What opening found out about a file; times are presentation times in the stream's time base.
+
+    Attributes:
+        stamps: time of each frame, rising.
+        keys: times of the frames at which decoding can begin, rising; empty where it must begin at the first.
+        counted: the file's times are not those of its frames: frames are told by counting.
+    """
+
+    path: str
+    stamps: np.ndarray
+    keys: list[int]
+    counted: bool = False
 
 
-def _open(file: Path, folder: Path) -> Video | Skipped:
-    name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
+class _Reader:
+    """A file's frames in order, from a key frame or from the beginning on."""
+
+    def __init__(self, file: _File, key: int | None = None):
+        self.shown: av.VideoFrame | None = None
+        self._next: av.VideoFrame | None = None
+        self._frames = self._decode(file, key)
+        # One for all frames: setting up a conversion takes longer than a small frame's.
+        self._reformatter = VideoReformatter()
+
+    def begins_by(self, stamp: int) -> bool:
+        """Return whether the first frame is at or before a time."""
+        first = self._peek()
+        return first is not None and first.pts <= stamp
+
+    def frame_at(self, stamp: int) -> av.VideoFrame:
+        """Return the frame that is shown at a time, no earlier than the last one asked for."""
+        while self.shown is None or self.shown.pts < stamp:
+            frame = self._peek()
+            if frame is None or (self.shown is not None and frame.pts > stamp):
+                break
+            self.shown, self._next = frame, None
+        if self.shown is None:
+            raise ValueError("no frame can be decoded")
+        return self.shown
+
+    def upright(self, frame: av.VideoFrame) -> np.ndarray:
+        """Return a frame as RGB uint8 (H, W, 3), turned as its file says; valid while the frame is."""
+        rgb = self._reformatter.reformat(frame, format="rgb24")
+        plane = rgb.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: rgb.height, : 3 * rgb.width]
+        image = rows.reshape(rgb.height, rgb.width, 3)
+        turns = round(frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+    def _peek(self) -> av.VideoFrame | None:
+        if self._next is None:
+            self._next = next(self._frames, None)
+        return self._next
+
+    @staticmethod
+    def _decode(file: _File, key: int | None) -> Iterator[av.VideoFrame]:
+        with av.open(file.path, metadata_errors="ignore") as container:
+            stream = _video_stream(container)
+            # Several files are read at once: threads within one would only crowd the cores.
+            stream.codec_context.thread_count = 1
+            if key is not None:
+                try:
+                    container.seek(key, stream=stream)
+                except av.error.FFmpegError:
+                    return
+            count = 0
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    continue
+                for frame in frames:
+                    if file.counted:
+                        if count == len(file.stamps):
+                            return
+                        frame.pts = int(file.stamps[count])
+                        count += 1
+                    if frame.pts is not None:
+                        yield frame
+
+
+def _video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """Return the first video stream that is not a cover picture; None where there is none."""
+    pictures = av.stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if not s.disposition & pictures), None)
+
+
+def _open(path: Path, folder: Path) -> Video | Skipped:
+    name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
     try:
-        with av.open(str(file), metadata_errors="ignore") as container:
-            if not container.streams.video:
+        if not path.stat().st_size:
+            return Skipped(name, "the file is empty")
+        with av.open(str(path), metadata_errors="ignore") as container:
+            stream = _video_stream(container)
+            if stream is None:
                 return Skipped(name, "no video stream")
-            stream = container.streams.video[0]
-            stamps = sorted(p.pts for p in container.demux(stream) if p.pts is not None and not p.is_discard)
+            if stream.codec_context is None:
+                return Skipped(name, "no decoder for its video")
+            # A corrupt packet is the last one of a file that was cut off.
+            packets = [
+                (packet.pts, packet.is_keyframe, packet.is_discard)
+                for packet in container.demux(stream)
+                if packet.pts is not None and not packet.is_corrupt
+            ]
             base = float(stream.time_base)
-        if not stamps:
+            container_format, reordered = container.format.name, stream.codec_context.has_b_frames
+        stamps = np.unique(np.array([pts for pts, _, discard in packets if not discard], np.int64))
+        if not len(stamps):
             return Skipped(name, "no frames")
-        next(frames_from(str(file), stamps[0]))
-    except (OSError, ValueError, IndexError, av.error.FFmpegError) as error:
-        return Skipped(name, f"not a video that can be decoded: {getattr(error, 'strerror', None) or error}")
-    except StopIteration:
-        return Skipped(name, "its first frame cannot be decoded")
-    stamps = np.array(stamps, np.int64)
+        times = [pts for pts, *_ in packets]
+        # AVI stores no times: FFmpeg's guesses go wrong where H.264 shows frames in another order than it stores them.
+        counted = container_format == "avi" and bool(reordered) and times == sorted(times)
+        # After a seek in an MPEG program stream FFmpeg guesses times, too.
+        seekable = not counted and container_format != "mpeg"
+        keys = sorted({pts for pts, key, _ in packets if key}) if seekable else []
+        file = _File(str(path), stamps, keys, counted)
+        _Reader(file).frame_at(int(stamps[0]))
+    except (OSError, ValueError, av.error.FFmpegError) as error:
+        return Skipped(name, _reason(error))
     seconds = (stamps[-1] - stamps[0]) * base
     fps = round(float((len(stamps) - 1) / seconds), 4) if seconds > 0 else 25.0
-    if len(stamps) > 2:
+    video = Video(name, len(stamps), fps, group=name, label=label_of(path, folder), key=file)
+    gaps = np.diff(stamps)
+    if len(gaps) > 1 and np.abs(gaps - np.median(gaps)).max() > np.median(gaps) / 2:
         # A variable rate is made steady at the average: each time takes the frame shown at it.
-        gaps = np.diff(stamps)
-        if gaps.max() > 1.5 * np.median(gaps):
-            wanted = stamps[0] + np.arange(len(stamps)) / (fps * base)
-            times = np.searchsorted(stamps, wanted + 0.5, side="right") - 1
-            return Video(name, len(stamps), fps, name, label_of_or_none(file, folder), (str(file), _Index(stamps)), times)
-    return Video(name, len(stamps), fps, name, label_of_or_none(file, folder), (str(file), _Index(stamps)))
+        wanted = stamps[0] + np.arange(len(stamps)) / (fps * base)
+        video = replace(video, times=np.searchsorted(stamps, wanted + 0.5, side="right") - 1)
+    return video
 
 
-def label_of_or_none(file: Path, folder: Path) -> str:
-    return label_of(file, folder) if file.is_relative_to(folder) else ""
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be read, in a few words and without its path."""
+    if isinstance(error, av.error.InvalidDataError):
+        return "not a video, or damaged"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return reason[0].lower() + reason[1:]
 
 
 def _rows_of(table: Path, folder: Path) -> list[dict]:
     """Read the CSV of clips; a wrong row is named with its line."""
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if "path" not in (reader.fieldnames or ()):
-                raise InputError(f"{table}:1: a column `path` is wanted. Received: {', '.join(reader.fieldnames or ())}")
-            rows = []
-            for row in reader:
-                where = f"{table}:{reader.line_num}"
-                rows.append(
-                    {
-                        "path": folder / row["path"],
-                        "label": row.get("label") or None,
-                        "start": _seconds(row.get("start"), where, "start"),
-                        "end": _seconds(row.get("end"), where, "end"),
-                    }
-                )
+            reader = csv.DictReader(file, skipinitialspace=True)
+            columns = [column.strip() for column in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            if "path" not in columns:
+                received = ", ".join(columns) or "an empty line"
+                raise InputError(f"{table}:1: a column `path` is wanted. Received: {received}")
+            for column in columns:
+                # Other columns are welcome, misspelt ones would be left out unseen.
+                missing = [name for name in COLUMNS if name not in columns]
+                if column not in COLUMNS and (near := get_close_matches(column.lower(), missing, n=1, cutoff=0.8)):
+                    raise InputError(f"{table}:1: unknown column {column!r}; did you mean {near[0]}?")
+            rows = [_row(row, f"{table}:{reader.line_num}", folder) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: cannot be read: {error}") from None
+        raise InputError(f"{table}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not rows:
         raise InputError(f"{table}: no rows")
     return rows
+
+
+def _row(row: dict, where: str, folder: Path) -> dict:
+    if None in row:
+        raise InputError(f"{where}: more cells than columns; a cell with a comma wants quotes")
+    if not row["path"]:
+        raise InputError(f"{where}: path: a file is wanted, the cell is empty")
+    start, end = (_seconds(row.get(column), where, column) for column in ("start", "end"))
+    if end is not None and end <= (start or 0.0):
+        raise InputError(f"{where}: end: more than start ({start or 0:g}) is wanted. Received: {end:g}")
+    path = Path(os.path.normpath(folder / row["path"]))
+    return {"path": path, "start": start or 0.0, "end": end, "label": row.get("label") or None}
 
 
 def _seconds(text: str | None, where: str, column: str) -> float | None:
@@ -175,13 +288,16 @@ def _seconds(text: str | None, where: str, column: str) -> float | None:
 
 def _cut(video: Video, row: dict) -> Video | Skipped:
     """Return the span of a video that a CSV's row names."""
-    first = round((row["start"] or 0.0) * video.fps)
+    if row["label"] is not None:
+        video = replace(video, label=row["label"])
+    first = round(row["start"] * video.fps)
     stop = video.frames if row["end"] is None else min(round(row["end"] * video.fps), video.frames)
-    if stop <= first:
-        return Skipped(video.name, f"no frames between {row['start'] or 0} and {row['end']} s")
-    label = row["label"] if row["label"] is not None else video.label
-    if (first, stop) == (0, video.frames):
-        return replace(video, label=label)
-    times = np.arange(first, stop) if video.times is None else video.times[first:stop]
     name = f"{video.name}[{first / video.fps:.2f}-{stop / video.fps:.2f}s]"
-    return replace(video, name=name, frames=stop - first, label=label, times=times)
+    if stop <= first:
+        end = "its end" if row["end"] is None else f"{row['end']:g} s"
+        seconds = video.frames / video.fps
+        return Skipped(video.name, f"no frames between {row['start']:g} s and {end}; it has {seconds:.2f} s")
+    if (first, stop) == (0, video.frames):
+        return video
+    times = np.arange(first, stop) if video.times is None else video.times[first:stop]
+    return replace(video, name=name, frames=stop - first, times=times)

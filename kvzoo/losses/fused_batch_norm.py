@@ -39,7 +39,13 @@ def _call(self, inputs, training=None, mask=None):
     shape = tf.shape(inputs)
     x = inputs if rank == 4 else tf.reshape(inputs, [shape[0] * shape[1], *inputs.shape[2:]])
     x, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=self.gamma.value, offset=self.beta.value, mean=[], variance=[], epsilon=self.epsilon, is_training=True
+        x=x,
+        scale=self.gamma.value,
+        offset=self.beta.value,
+        mean=[],
+        variance=[],
+        epsilon=self.epsilon,
+        is_training=True,
     )
     # The kernel returns the unbiased variance; Keras's running average is of the biased one.
     count = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)

@@ -19,17 +19,7 @@ differs: nothing in the network; a `width` argument scales the convolutions.
 import keras
 from keras import layers, ops
 
-
-def uniform(fan_in: int) -> keras.initializers.Initializer:
-    """PyTorch's default for weights and biases: uniform within 1 / sqrt(fan_in)."""
-    bound = fan_in**-0.5
-    return keras.initializers.RandomUniform(-bound, bound)
-
-
-def batch_norm_relu(x):
-    # PyTorch's constants; its momentum 0.1 is 0.9 in Keras's terms.
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
-    return layers.ReLU()(x)
+from kvzoo.models.blocks import batch_norm_relu, dense, uniform
 
 
 def conv(x, filters: int, strides: int = 1, name: str | None = None):
@@ -43,11 +33,6 @@ def conv_transpose(x, filters: int):
     # PyTorch counts the fan-in of a transposed convolution over its outputs.
     kernel = uniform(9 * filters)
     return layers.Conv2DTranspose(filters, 3, 2, "same", use_bias=False, kernel_initializer=kernel)(x)
-
-
-def dense(x, units: int, name: str | None = None):
-    init = uniform(x.shape[-1])
-    return layers.Dense(units, kernel_initializer=init, bias_initializer=init, name=name)(x)
 
 
 def gru_ae(

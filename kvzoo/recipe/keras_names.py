@@ -28,17 +28,31 @@ _MOMENTUM = {"momentum": Option("float", 0.0, "momentum", minimum=0, maximum=1)}
 # name in a recipe: (class in keras.optimizers, options but for the learning rate)
 OPTIMIZERS = {
     "adam": ("Adam", _ADAM | _AMSGRAD),
-    "adamw": ("AdamW", _ADAM | _AMSGRAD | {"weight_decay": Option("float", 0.004, "decoupled weight decay", minimum=0)}),
+    "adamw": (
+        "AdamW",
+        _ADAM | _AMSGRAD | {"weight_decay": Option("float", 0.004, "decoupled weight decay", minimum=0)},
+    ),
     "adamax": ("Adamax", _ADAM),
     "nadam": ("Nadam", _ADAM),
     "lamb": ("Lamb", _ADAM),
-    "lion": ("Lion", _BETAS | _SHARED | {"beta_2": Option("float", 0.99, _BETAS["beta_2"].help, minimum=0, maximum=1)}),
+    "lion": (
+        "Lion",
+        _BETAS
+        | _SHARED
+        | {
+            "beta_1": Option("float", 0.9, _BETAS["beta_1"].help, minimum=1e-6, maximum=1),
+            "beta_2": Option("float", 0.99, _BETAS["beta_2"].help, minimum=0, maximum=1),
+        },
+    ),
     "sgd": ("SGD", _MOMENTUM | {"nesterov": Option("bool", False, "Nesterov momentum")} | _SHARED),
     "rmsprop": (
         "RMSprop",
         _RHO | _MOMENTUM | _EPSILON | {"centered": Option("bool", False, "divides by the variance")} | _SHARED,
     ),
-    "adadelta": ("Adadelta", _RHO | {"rho": Option("float", 0.95, _RHO["rho"].help, minimum=0, maximum=1)} | _EPSILON | _SHARED),
+    "adadelta": (
+        "Adadelta",
+        _RHO | {"rho": Option("float", 0.95, _RHO["rho"].help, minimum=0, maximum=1)} | _EPSILON | _SHARED,
+    ),
     "adagrad": (
         "Adagrad",
         {"initial_accumulator_value": Option("float", 0.1, "first squared sum", minimum=0)} | _EPSILON | _SHARED,
@@ -64,7 +78,7 @@ SCHEDULES = {
     "CosineDecayRestarts": _INITIAL
     | {"first_decay_steps": Option("int", None, "steps of the first decay; `fit.steps` when left out", minimum=1)}
     | {
-        "t_mul": Option("float", 2.0, "growth of the decay's length", minimum=0),
+        "t_mul": Option("float", 2.0, "growth of the decay's length", minimum=1),
         "m_mul": Option("float", 1.0, "growth of the first learning rate", minimum=0),
     }
     | _ALPHA,

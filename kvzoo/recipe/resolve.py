@@ -1,5 +1,6 @@
 """Recipe files to one resolved recipe: extends, overrides, shorthands, names, defaults, checks."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -10,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from kvzoo import catalog
-from kvzoo.errors import InputError, UnknownNameError, did_you_mean
+from kvzoo.errors import InputError, did_you_mean
 from kvzoo.recipe import keras_names, schema
-from kvzoo.recipe.text import DEFAULT, Keys, Origin, Tree, dotted, parse_value, read
+from kvzoo.recipe.text import Keys, Origin, Tree, dotted, parse_value, read
 from kvzoo.registry import LossSpec, ModelSpec, Option, Registry
 
 # What may be written as a bare name: `model: gru_ae` is `model: {name: gru_ae}`.
@@ -69,6 +70,8 @@ def load(
     lock = tree.values.pop("lock", None) or {}
     for override in overrides:
         _override(tree, override)
+    for keys in _shorthands(tree):
+        _expand(tree, keys)
     if not isinstance(lock, dict):
         raise InputError(f"{tree.origin(('lock',))}: lock: a mapping is wanted. Received: {lock!r}")
     values = _Checker(tree, check_paths).run(smoke)
@@ -79,9 +82,10 @@ def load(
 def find(path: str | os.PathLike) -> Path:
     """Return the file of a recipe given by path, or by the name of one that kvzoo ships."""
     file = Path(path)
-    if file.is_file():
+    # os.path's tests answer False where pathlib's raise: no rights, a name that no file can have.
+    if os.path.isfile(file):
         return file
-    if file.is_dir():
+    if os.path.isdir(file):
         raise InputError(f"{file}: a recipe file is wanted, this is a folder")
     shipped = {f.stem: f for f in shipped_recipes()}
     if file.stem in shipped and file.suffix in ("", ".yaml") and len(file.parts) == 1:
@@ -106,9 +110,7 @@ def check_data(section: Mapping, loss: LossSpec) -> dict:
     return _Checker(tree).data(tree.values["data"], loss, ("data",))
 
 
-def check_options(
-    noun: str, name: str, options: Mapping[str, Option], given: Mapping[str, Any]
-) -> dict:
+def check_options(noun: str, name: str, options: Mapping[str, Option], given: Mapping[str, Any]) -> dict:
     """Return `given` with defaults filled in, for callers who have no recipe.
 
     Raises:
@@ -119,12 +121,12 @@ def check_options(
     except ValidationError as error:
         first = error.errors()[0]
         key = dotted(tuple(first["loc"]))
-        raise InputError(f"{noun} {name}: {key}: {_say(first, list(options))}") from None
+        raise InputError(f"{noun} {name}: {key}: {_say(first, (list(options), []))}") from None
 
 
 def _read_with_parents(file: Path, children: tuple[Path, ...]) -> Tree:
     tree = read(file)
-    for keys in SHORTHANDS:
+    for keys in _shorthands(tree):
         _expand(tree, keys)
     _absolute_paths(tree, file)
     parent = tree.values.pop("extends", None)
@@ -133,10 +135,12 @@ def _read_with_parents(file: Path, children: tuple[Path, ...]) -> Tree:
     origin = tree.origin(("extends",))
     if not isinstance(parent, str):
         raise InputError(f"{origin}: extends: a path is wanted. Received: {parent!r}")
-    parent_file = (file.parent / parent).resolve()
+    parent_file = Path(os.path.abspath(file.parent / parent.replace("\0", "?")))
+    if os.path.exists(parent_file):
+        parent_file = parent_file.resolve()
     if parent_file in (*children, file.resolve()):
         raise InputError(f"{origin}: extends: {parent} leads back to this recipe")
-    if not parent_file.is_file():
+    if not os.path.isfile(parent_file):
         raise InputError(f"{origin}: extends: no such file: {parent_file}")
     base = _read_with_parents(parent_file, (*children, file.resolve()))
     _merge(base, tree)
@@ -146,14 +150,19 @@ def _read_with_parents(file: Path, children: tuple[Path, ...]) -> Tree:
 def _merge(base: Tree, child: Tree) -> None:
     """Lay a child over its parent. A section that names another thing replaces the parent's whole."""
     identity = {("model",): "name", ("loss",): "name", ("data",): "source", ("data", "sampler"): "name"}
-    identity[("fit", "optimizer")] = "name"
+    identity[("fit", "optimizer")] = identity[("fit", "optimizer", "learning_rate")] = "name"
 
     def lay(keys: Keys, value: Any) -> None:
         old: Any = base.values
         for key in keys:
             old = old.get(key) if isinstance(old, dict) else None
-        name = identity.get(keys)
-        renamed = name and isinstance(value, dict) and isinstance(old, dict) and value.get(name, old.get(name)) != old.get(name)
+        name = "source" if len(keys) == 3 and keys[:2] == ("data", "tests") else identity.get(keys)
+        renamed = (
+            name
+            and isinstance(value, dict)
+            and isinstance(old, dict)
+            and value.get(name, old.get(name)) != old.get(name)
+        )
         if isinstance(value, dict) and isinstance(old, dict) and not renamed:
             for key, inner in value.items():
                 lay((*keys, key), inner)
@@ -163,6 +172,12 @@ def _merge(base: Tree, child: Tree) -> None:
 
     for key, value in child.values.items():
         lay((key,), value)
+
+
+def _shorthands(tree: Tree) -> list[Keys]:
+    data = tree.values.get("data")
+    tests = data.get("tests") if isinstance(data, dict) else None
+    return [*SHORTHANDS, *(("data", "tests", name, "sampler") for name in (tests if isinstance(tests, dict) else ()))]
 
 
 def _expand(tree: Tree, keys: Keys) -> None:
@@ -181,9 +196,18 @@ def _absolute_paths(tree: Tree, file: Path) -> None:
     tests = data.get("tests") if isinstance(data, dict) else None
     sections += [t for t in tests.values() if isinstance(t, dict)] if isinstance(tests, dict) else []
     for section in sections:
-        for key in ("path", "csv"):
+        for key in _path_keys(section.get("source")):
             if isinstance(section.get(key), str):
-                section[key] = str((file.parent / Path(section[key]).expanduser()).absolute())
+                section[key] = os.path.abspath(file.parent / os.path.expanduser(section[key]))
+
+
+def _path_keys(source: Any) -> set[str]:
+    """Return the options of type path of a source; the built-ins' where a child leaves the name to its parent."""
+    keys = {"path", "csv"}
+    if isinstance(source, str):
+        with contextlib.suppress(InputError):
+            keys |= {k for k, option in catalog.SOURCES.get(source).options.items() if option.type == "path"}
+    return keys
 
 
 def _override(tree: Tree, text: str) -> None:
@@ -193,11 +217,16 @@ def _override(tree: Tree, text: str) -> None:
         raise InputError(f"{where}: key=value is wanted, such as fit.steps=50")
     keys = tuple(part.strip() for part in key.strip().split("."))
     parsed = parse_value(value, where)
-    if keys[0] == "data" and keys[-1] in ("path", "csv") and isinstance(parsed, str):
-        parsed = os.path.abspath(os.path.expanduser(parsed))
     if keys in SHORTHANDS and isinstance(parsed, str):
         parsed = {"name": parsed}
-    tree.put(keys, parsed, Origin(where))
+    # Paths of an override are relative to the current folder, wherever in it they stand.
+    alone = Tree({}, {})
+    alone.put(keys, parsed, Origin(where))
+    _absolute_paths(alone, Path.cwd() / "override")
+    value: Any = alone.values
+    for key in keys:
+        value = value[key]
+    tree.put(keys, value, Origin(where))
 
 
 class _Checker:
@@ -210,14 +239,17 @@ class _Checker:
     def run(self, smoke: bool) -> dict:
         top = {"fit": {}, **self.tree.values}
         values = self._validate(schema.RecipeModel, top, ())
-        values["callbacks"] = [self._named(catalog.CALLBACKS, c, ("callbacks", i)) for i, c in enumerate(values["callbacks"])]
+        values["callbacks"] = [
+            self._named(catalog.CALLBACKS, c, ("callbacks", i)) for i, c in enumerate(values["callbacks"])
+        ]
         values["model"] = self._named(catalog.MODELS, values["model"], ("model",))
         spec = catalog.MODELS.get(values["model"]["name"])
         values["loss"] = self._named(catalog.LOSSES, values["loss"] or {"name": spec.loss}, ("loss",))
         loss = catalog.LOSSES.get(values["loss"]["name"])
         if spec.kind not in loss.kinds:
             self._fail(
-                ("loss",), f"the loss {loss.name} trains {' and '.join(loss.kinds)} models; {spec.name} is a {spec.kind}"
+                ("loss",),
+                f"the loss {loss.name} trains {' and '.join(loss.kinds)} models; {spec.name} is a {spec.kind}",
             )
         values["data"] = self.data(values["data"], loss, ("data",))
         values["fit"] = self._fit(values["fit"], spec)
@@ -228,7 +260,9 @@ class _Checker:
     def data(self, given: dict, loss: LossSpec, keys: Keys) -> dict:
         source = given.get("source")
         if not isinstance(source, str):
-            self._fail((*keys, "source"), f"the name of a source is wanted; known: {', '.join(catalog.SOURCES.names())}")
+            self._fail(
+                (*keys, "source"), f"the name of a source is wanted; known: {', '.join(catalog.SOURCES.names())}"
+            )
         spec = self._get(catalog.SOURCES, source, (*keys, "source"))
         tests = given.pop("tests", None) if keys == ("data",) else None
         data = self._validate(schema.options_model("data", spec.options, schema.Data), given, keys)
@@ -252,15 +286,18 @@ class _Checker:
             self._fail(("fit",), "steps or epochs are wanted, such as steps: 1000")
         if fit["l2"] is None:
             fit["l2"] = spec.l2
-        given = fit["optimizer"] or dict(spec.optimizer)
-        name, keys = given.get("name"), ("fit", "optimizer")
-        if name not in keras_names.OPTIMIZERS:
+        given = {"name": spec.optimizer["name"], **(fit["optimizer"] or spec.optimizer)}
+        name, keys = given["name"], ("fit", "optimizer")
+        if not isinstance(name, str) or name not in keras_names.OPTIMIZERS:
             self._fail((*keys, "name"), self._unknown("optimizer", name, keras_names.OPTIMIZERS))
         reference = dict(spec.optimizer)
         if name == reference.pop("name"):
             given = {**reference, **given}
         rest = {k: v for k, v in given.items() if k not in ("name", "learning_rate")}
         options = self._validate(schema.options_model(name, keras_names.OPTIMIZERS[name][1]), rest, keys)
+        clipping = [k for k in ("clipnorm", "clipvalue", "global_clipnorm") if options[k] is not None]
+        if len(clipping) > 1:
+            self._fail((*keys, clipping[1]), f"give one kind of clipping, not {' and '.join(clipping)}")
         rate = given.get("learning_rate", 1e-3)
         fit["optimizer"] = {"name": name, "learning_rate": self._rate(rate, fit, (*keys, "learning_rate")), **options}
         return fit
@@ -268,18 +305,20 @@ class _Checker:
     def _rate(self, rate: Any, fit: dict, keys: Keys) -> Any:
         if isinstance(rate, dict):
             name = rate.get("name")
-            if name not in keras_names.SCHEDULES:
+            if not isinstance(name, str) or name not in keras_names.SCHEDULES:
                 self._fail((*keys, "name"), self._unknown("schedule", name, keras_names.SCHEDULES))
             options = keras_names.SCHEDULES[name]
             given = {k: v for k, v in rate.items() if k != "name"}
             schedule = self._validate(schema.options_model(name, options), given, keys)
+            if name == "PiecewiseConstantDecay" and len(schedule["values"]) != len(schedule["boundaries"]) + 1:
+                self._fail((*keys, "values"), "one more value than boundaries is wanted")
             for key in ("decay_steps", "first_decay_steps"):
                 if key in schedule and schedule[key] is None:
                     if not fit["steps"]:
                         self._fail((*keys, key), "wanted where fit.epochs is given instead of fit.steps")
                     schedule[key] = fit["steps"]
             return {"name": name, **schedule}
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < float("inf"):
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= sys.float_info.max:
             self._fail(keys, f"a number from 0 or a schedule {{name: …}} is wanted. Received: {rate!r}")
         return float(rate)
 
@@ -304,7 +343,7 @@ class _Checker:
     def _get(self, registry: Registry, name: str, keys: Keys):
         try:
             return registry.get(name)
-        except UnknownNameError as error:
+        except InputError as error:
             self._fail(keys, str(error))
 
     def _validate(self, model: type[schema.Section], given: Any, keys: Keys) -> dict:
@@ -313,22 +352,20 @@ class _Checker:
         except ValidationError as error:
             first = error.errors()[0]
             at = (*keys, *(k for k in first["loc"] if _is_key(k, given)))
-            if first["type"] == "extra_forbidden":
-                at = (*keys, *first["loc"])
-            elif first["type"] == "missing":
+            if first["type"] == "extra_forbidden" or first["type"] == "missing":
                 at = (*keys, *first["loc"])
             known = self._siblings(model, first["loc"], dotted((*keys, *first["loc"][:-1])))
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
             self._fail(at, _say(first, known) + more)
 
     @staticmethod
-    def _siblings(model: type[schema.Section], loc: tuple, section: str) -> list[str]:
-        """Known keys, those beside the wrong one first, then the fixed ones of other sections."""
+    def _siblings(model: type[schema.Section], loc: tuple, section: str) -> tuple[list[str], list[str]]:
+        """Known keys: those beside the wrong one, and the fixed ones of other sections."""
         near = [section + "." + k if section else k for k in schema.fixed_keys().get(section, [])]
         if len(loc) == 1:
             near = [f"{section}.{k}" if section else k for k in model.model_fields] + near
         other = [f"{s}.{k}" if s else k for s, names in schema.fixed_keys().items() for k in names]
-        return [*dict.fromkeys([*near, *other])]
+        return list(dict.fromkeys(near)), other
 
     def _unknown(self, noun: str, name: Any, known: Mapping) -> str:
         hint = did_you_mean(str(name), known)
@@ -340,20 +377,28 @@ class _Checker:
 
 def _is_key(key: Any, given: Any) -> bool:
     # pydantic puts names of union branches into a location; only the recipe's own keys are shown.
-    return isinstance(key, int) or (isinstance(key, str) and key.isidentifier() and key not in ("float", "int", "str", "bool"))
+    return isinstance(key, int) or (
+        isinstance(key, str) and key.isidentifier() and key not in ("float", "int", "str", "bool")
+    )
 
 
-def _say(error: Mapping, known: list[str]) -> str:
+def _say(error: Mapping, known: tuple[list[str], list[str]]) -> str:
     """Return what a pydantic error means to somebody who writes a recipe."""
     kind, context = error["type"], error.get("ctx", {})
-    received = f". Received: {error['input']!r}"
+    try:
+        received = f". Received: {error['input']!r}"
+    except ValueError:
+        received = ". Received: an integer of thousands of digits"
     if kind == "extra_forbidden":
         wrong = str(error["loc"][-1])
-        by_last = {k.rpartition(".")[2]: k for k in reversed(known)}
-        hint = did_you_mean(wrong, by_last)
-        for last, full in by_last.items():
-            hint = hint.replace(f" {last}?", f" {full}?").replace(f" {last} or", f" {full} or")
-        return f"unknown key{hint}" if hint else f"unknown key; known: {', '.join(sorted(by_last))}"
+        for keys in known:
+            by_last = {k.rpartition(".")[2]: k for k in reversed(keys)}
+            if hint := did_you_mean(wrong, by_last):
+                for last, full in by_last.items():
+                    hint = hint.replace(f" {last}?", f" {full}?").replace(f" {last} or", f" {full} or")
+                return f"unknown key{hint}"
+        beside = sorted(k.rpartition(".")[2] for k in known[0])
+        return f"unknown key; known: {', '.join(beside) or 'none, but for name'}"
     if kind == "missing":
         return "wanted, not given"
     if kind == "literal_error":

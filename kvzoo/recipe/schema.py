@@ -25,9 +25,9 @@ class Data(Section):
     """Keys of `data`, beside the options of its source."""
 
     source: Annotated[str, Field(description="where videos come from: a registered source")]
-    group: Annotated[
-        str | None, Field(description="regular expression; what it finds in a path may not be split")
-    ] = None
+    group: Annotated[str | None, Field(description="regular expression; what it finds in a path may not be split")] = (
+        None
+    )
     validation: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | list[str],
         Field(description="share of the groups held out, or their names"),
@@ -36,9 +36,9 @@ class Data(Section):
     short: Annotated[
         Literal["drop", "repeat_last", "loop"], Field(description="what becomes of videos shorter than needed")
     ] = "drop"
-    sampler: Annotated[Named | None, Field(description="cuts a video into an example; the loss's own when left out")] = (
-        None
-    )
+    sampler: Annotated[
+        Named | None, Field(description="cuts a video into an example; the loss's own when left out")
+    ] = None
 
     @field_validator("group")
     @classmethod
@@ -48,7 +48,7 @@ class Data(Section):
         if pattern is not None:
             try:
                 re.compile(pattern)
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"not a regular expression: {error}") from None
         return pattern
 
@@ -70,9 +70,9 @@ class Fit(Section):
     jit_compile: Annotated[
         bool | Literal["auto"], Field(description="XLA; auto: on a GPU and on JAX, not on a CPU")
     ] = "auto"
-    sample_every: Annotated[PositiveInt, Field(description="steps between samples, validations and rows of history")] = (
-        200
-    )
+    sample_every: Annotated[
+        PositiveInt, Field(description="steps between samples, validations and rows of history")
+    ] = 200
     checkpoint_every: Annotated[PositiveInt, Field(description="steps between checkpoints")] = 200
     validation_clips: Annotated[PositiveInt, Field(description="held-out examples that each validation reads")] = 128
 

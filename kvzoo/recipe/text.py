@@ -4,6 +4,7 @@ YAML 1.2, safely: mappings, lists and scalars only. Tags are refused (a recipe i
 anchors, because an alias of an alias can grow without bound.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,9 @@ def _parse(text: str, where: str) -> tuple[Any, dict[Keys, Origin]]:
     yaml = YAML(typ="safe", pure=True)
     origins: dict[Keys, Origin] = {}
     try:
-        node = yaml.compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of anchors given twice: any anchor is refused below
+            node = yaml.compose(text)
         value = None if node is None else _construct(node, (), origins, where, yaml.constructor)
     except MarkedYAMLError as error:
         mark = error.problem_mark
@@ -122,7 +125,7 @@ def _parse(text: str, where: str) -> tuple[Any, dict[Keys, Origin]]:
 
 
 def _construct(node, keys: Keys, origins: dict[Keys, Origin], where: str, constructor) -> Any:
-    from ruamel.yaml.nodes import MappingNode, SequenceNode
+    from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
     place = Origin(where, node.start_mark.line + 1, node.start_mark.column + 1)
     origins.setdefault(keys, place)
@@ -130,7 +133,8 @@ def _construct(node, keys: Keys, origins: dict[Keys, Origin], where: str, constr
         raise InputError(f"{place}: anchors and aliases are not allowed in a recipe; use `extends`")
     if not str(node.tag).startswith("tag:yaml.org,2002:") or str(node.tag).count("/"):
         raise InputError(f"{place}: the tag {str(node.tag)!r} is not allowed: a recipe is plain data")
-    if isinstance(node, MappingNode):
+    kind = str(node.tag).rpartition(":")[2]
+    if isinstance(node, MappingNode) and kind == "map":
         mapping: dict = {}
         for key_node, value_node in node.value:
             key = _construct(key_node, (*keys, "?"), {}, where, constructor)
@@ -142,14 +146,16 @@ def _construct(node, keys: Keys, origins: dict[Keys, Origin], where: str, constr
             origins[(*keys, key)] = at
             mapping[key] = _construct(value_node, (*keys, key), origins, where, constructor)
         return mapping
-    if isinstance(node, SequenceNode):
+    if isinstance(node, SequenceNode) and kind == "seq":
         return [_construct(item, (*keys, i), origins, where, constructor) for i, item in enumerate(node.value)]
-    kind = str(node.tag).rpartition(":")[2]
-    if kind not in ("str", "int", "float", "bool", "null"):
-        if kind != "timestamp":
+    if kind not in ("str", "int", "float", "bool", "null") or not isinstance(node, ScalarNode):
+        if kind != "timestamp" or not isinstance(node, ScalarNode):
             raise InputError(f"{place}: the tag {kind!r} is not allowed: a recipe is plain data")
         return node.value
-    return constructor.construct_object(node, deep=True)
+    try:
+        return constructor.construct_object(node, deep=True)
+    except (ValueError, LookupError):
+        raise InputError(f"{place}: not YAML: not a value of the type {kind}") from None
 
 
 def _paths(value: Any) -> list[Keys]:

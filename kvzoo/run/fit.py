@@ -4,9 +4,9 @@ import logging
 import os
 import platform
 import shutil
-import sys
 import time
 from collections.abc import Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import keras
 import kvzoo
 from kvzoo import catalog, zoo
 from kvzoo.data.pipeline import Data, batches, open_data
-from kvzoo.errors import InputError, Interrupted, KvzooError
+from kvzoo.errors import InputError, KvzooError
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
 from kvzoo.recipe.resolve import Recipe, load
@@ -97,14 +97,18 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = ()) -> Run:
     try:
         newest = checkpoint.read_newest(run_folder.checkpoints)
         if newest is None:
-            raise InputError(f"{run_folder.path}: no checkpoint yet; start again with kvzoo fit {run_folder.path / folder.LOCK}")
+            raise InputError(
+                f"{run_folder.path}: no checkpoint yet; start again with kvzoo fit {run_folder.path / folder.LOCK}"
+            )
         done, total = newest[0]["step"], recipe["fit"]["steps"]
         if total and done >= total:
             raise InputError(f"{run_folder.path}: done already, at step {done}; -o fit.steps=… trains on")
         model, data = _prepare(recipe)
         known, now = recipe.lock.get("data"), fingerprint(data)
         if known != now:
-            raise InputError(f"{run_folder.path}: the data changed since the run began (fingerprint {known}, now {now})")
+            raise InputError(
+                f"{run_folder.path}: the data changed since the run began (fingerprint {known}, now {now})"
+            )
         checkpoint.restore(model, newest[1])
         return _train(recipe, model, data, run_folder, newest[0])
     finally:
@@ -188,7 +192,7 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
         _draw_history(history, run_folder)
         _say_done(history, run_folder, total, time.perf_counter() - started)
         return Run(run_folder.path, history.rows, model)
-    except (Interrupted, KvzooError):
+    except KvzooError:
         raise
     except Exception:
         log.exception("a fault of kvzoo's")
@@ -207,21 +211,31 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
         steps = min(every - within if within else every, total - loop.step)
         count = 1 if steps < every else (total - loop.step) // every
 
-        class IntervalEnd(keras.callbacks.Callback):
-            def on_epoch_begin(self, epoch, logs=None, steps=steps):
-                loop.interval_end = loop.step + steps
+        loop.interval = steps
+        with _not_the_end(model.optimizer, loop.step + count * steps < total):
+            model.fit(
+                _for_backend(batches(data.training, settings["batch_size"], settings["seed"], start=loop.step)),
+                steps_per_epoch=steps,
+                initial_epoch=loop.step // every,
+                epochs=loop.step // every + count,
+                validation_data=validation,
+                validation_batch_size=settings["batch_size"],
+                callbacks=[*callbacks, loop],
+                shuffle=False,
+                verbose=0,
+            )
 
-        model.fit(
-            _for_backend(batches(data.training, settings["batch_size"], settings["seed"], start=loop.step)),
-            steps_per_epoch=steps,
-            initial_epoch=loop.step // every,
-            epochs=loop.step // every + count,
-            validation_data=validation,
-            validation_batch_size=settings["batch_size"],
-            callbacks=[IntervalEnd(), *callbacks, loop],
-            shuffle=False,
-            verbose=0,
-        )
+
+@contextmanager
+def _not_the_end(optimizer: keras.optimizers.Optimizer, more: bool):
+    """Keep `fit` from overwriting the weights by their moving average while more of the run is to come."""
+    if more:
+        optimizer.finalize_variable_values = lambda variables: None
+    try:
+        yield
+    finally:
+        if more:
+            del optimizer.finalize_variable_values
 
 
 def _for_backend(dataset):

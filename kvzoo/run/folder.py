@@ -85,16 +85,24 @@ def planned(recipe_name: str, out: str | os.PathLike | None) -> Path:
     """
     if out is not None:
         path = Path(out)
-        if path.is_dir() and (path / LOCK).exists():
+        try:
+            held = os.listdir(path)
+        except FileNotFoundError:
+            held = []
+        except NotADirectoryError:
+            raise InputError(f"--out {path}: is {'a file' if os.path.isfile(path) else 'in a file'}") from None
+        except OSError as error:
+            raise InputError(f"--out {path}: cannot be written to: {error.strerror}") from None
+        if LOCK in held:
             raise InputError(f"--out {path}: holds a run already; `kvzoo resume {path}` goes on with it")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"--out {path}: {'is not empty' if path.is_dir() else 'is a file'}")
+        if held:
+            raise InputError(f"--out {path}: is not empty")
     else:
         taken = re.compile(re.escape(recipe_name) + r"-(\d+)")
         numbers = [int(m[1]) for f in Path("runs").glob("*") if (m := taken.fullmatch(f.name))]
         path = Path("runs") / f"{recipe_name}-{max(numbers, default=0) + 1}"
     parent = path.absolute()
-    while not parent.exists():
+    while not os.path.exists(parent):
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"--out {path}: {parent} cannot be written to")

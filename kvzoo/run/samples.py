@@ -6,6 +6,7 @@ import numpy as np
 
 from kvzoo.data.pipeline import Clips
 from kvzoo.data.source import BrokenVideo
+from kvzoo.errors import InputError
 from kvzoo.losses.base import VideoModel, to_uint8
 from kvzoo.media.clips import stack, strip, write_gif, write_png
 
@@ -24,7 +25,7 @@ def fixed_clips(clips: Clips) -> np.ndarray:
                 seen |= {(facet, getattr(video, facet)) for facet in ("group", "label", "name")}
     out = []
     for i in chosen:
-        plans = clips.sampler.cover(clips._length(clips.videos[i]))
+        plans = clips.sampler.cover(clips.length(clips.videos[i]))
         try:
             # The middle of a video: actions are under way there.
             out.append(clips.read(clips.videos[i], plans[len(plans) // 2])[0])
@@ -32,6 +33,8 @@ def fixed_clips(clips: Clips) -> np.ndarray:
             continue
         if len(out) == COUNT:
             break
+    if not out:
+        raise InputError("no held-out video can be decoded")
     return np.stack(out)
 
 

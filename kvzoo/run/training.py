@@ -113,10 +113,10 @@ class Loop(keras.callbacks.Callback):
         self.folder, self.history, self.step, self.total = folder, history, step, total
         self.checkpoint_every, self.sample, self.signals = checkpoint_every, sample, signals
         self.record, self.progress = record, progress
+        self.interval = 0  # steps of the intervals that run now; set before `fit`
         self.metrics_at_start: list | None = None
         self._saved_at = step
-        self._started = time.perf_counter()
-        self._interval = (self._started, step)
+        self._clock = (time.perf_counter(), step)
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.metrics_at_start is not None:
@@ -124,7 +124,8 @@ class Loop(keras.callbacks.Callback):
             for variable, value in zip(self.model.metrics_variables, self.metrics_at_start, strict=True):
                 variable.assign(value)
             self.metrics_at_start = None
-        self._interval = (time.perf_counter(), self.step)
+        self._interval_end = self.step + self.interval
+        self._clock = (time.perf_counter(), self.step)
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -132,8 +133,7 @@ class Loop(keras.callbacks.Callback):
         if bad := [name for name, value in logs.items() if not math.isfinite(value)]:
             raise TrainingFailed(self._explain_nan(bad[0], logs[bad[0]]))
         self.progress.step(self.step, logs)
-        at_end = self.step == self.total or self.step == self.interval_end
-        if at_end:
+        if self.step == self._interval_end:
             return  # on_epoch_end saves, with the interval's row of history written
         if self.step % self.checkpoint_every == 0 or self.signals.received:
             self.save()
@@ -141,7 +141,7 @@ class Loop(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         now = time.perf_counter()
-        then, step = self._interval
+        then, step = self._clock
         row = {"step": self.step, **{k: float(v) for k, v in (logs or {}).items()}}
         self.history.add(row)
         self.progress.interval(row, (now - then) / max(1, self.step - step))
@@ -150,8 +150,6 @@ class Loop(keras.callbacks.Callback):
             self.save()
         if self.step < self.total:
             self._stop_if_told()
-
-    interval_end = 0  # set by fit: the step at which the interval that runs now ends
 
     def save(self) -> None:
         """Write a checkpoint and the plain network, unless this step has one."""
@@ -184,7 +182,7 @@ class Progress:
 
     def __init__(self, total: int, step: int):
         self._total, self._bar, self._task = total, None, None
-        if sys.stderr.isatty():
+        if sys.stdout.isatty() and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

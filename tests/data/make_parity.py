@@ -1,7 +1,10 @@
-"""Make gru_ae_parity.npz from the PyTorch reference, shrunk: python make_parity.py path/to/torch_reference.py
+"""Make gru_ae_parity.npz and conv3d_ae_parity.npz from the PyTorch reference, shrunk:
 
-The reference fixes its sizes; the same layers are built here at width 4, latent 6, 10 units, two
-frames of 32x32, and its own `forward` runs over them.
+    python make_parity.py path/to/torch_reference.py [gru_ae] [conv3d_ae]
+
+Where the reference fixes its sizes, the same layers are built here and a `forward` of its own
+runs over them: GRU-AE at width 4, latent 6, 10 units, two frames of 32x32. The 3D autoencoder
+takes its sizes: width 2, latent 5, 16 RGB frames of 32x32.
 """
 
 import importlib.util
@@ -13,12 +16,7 @@ import torch
 from torch import nn
 
 
-def main(path: str) -> None:
-    spec = importlib.util.spec_from_file_location("torch_reference", path)
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
-    torch.manual_seed(0)
-
+def small_gru_ae(reference):
     class Small(nn.Module):
         def __init__(self, frames=2, width=4, latent=6, units=10):
             super().__init__()
@@ -37,20 +35,45 @@ def main(path: str) -> None:
             states, _ = self.gru(z, torch.zeros(1, n, self.units))
             return self.decoder(self.from_state(states.flatten(0, 1)).view(-1, 64, 2, 2)).view_as(x)
 
-    network, clips = Small(), torch.rand(2, 2, 1, 32, 32) * 2 - 1
+    return Small(), torch.rand(2, 2, 1, 32, 32) * 2 - 1, (0, 1, 3, 4, 2)
+
+
+def small_conv3d_ae(reference):
+    network = reference.Conv3dAutoencoder(frames=16, size=32, channels=3, latent=5, width=2)
+    for weight in network.parameters():
+        weight.data.mul_(2.0)  # deeper, so that it takes more to keep outputs away from zero
+    clips = torch.randint(-4, 5, (1, 3, 16, 32, 32)) / 4.0  # few values make a small file
+    return network, clips, (0, 2, 3, 4, 1)
+
+
+# Each returns a network, clips as it takes them, and the order of axes that is kvzoo's.
+SMALL = {"gru_ae": small_gru_ae, "conv3d_ae": small_conv3d_ae}
+
+
+def make(name: str, reference) -> None:
+    torch.manual_seed(0)
+    network, clips, axes = SMALL[name](reference)
     with torch.no_grad():
         for weight in network.parameters():
             weight.mul_(2.0)
         for _ in range(3):
-            network(torch.rand(4, 2, 1, 32, 32) * 2 - 1)
+            network(torch.rand(4, *clips.shape[1:]) * 2 - 1)
         network.eval()
         outputs = network(clips)
     state = {f"state/{k}": v.numpy() for k, v in network.state_dict().items() if "num_batches" not in k}
     case = {"clips": clips, "outputs": outputs}
-    arrays = {k: v.numpy().transpose(0, 1, 3, 4, 2) for k, v in case.items()}
-    np.savez_compressed(Path(__file__).parent / "gru_ae_parity.npz", **state, **arrays)
-    print("mean output", outputs.abs().mean().item())
+    arrays = {k: v.numpy().transpose(axes) for k, v in case.items()}
+    np.savez_compressed(Path(__file__).parent / f"{name}_parity.npz", **state, **arrays)
+    print(name, "mean output", outputs.abs().mean().item())
+
+
+def main(path: str, *names: str) -> None:
+    spec = importlib.util.spec_from_file_location("torch_reference", path)
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    for name in names or SMALL:
+        make(name, reference)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,0 +1,186 @@
+"""Time a whole `kvzoo fit` step against plain PyTorch's, as ratios taken in one run.
+
+    python benchmarks/train_step.py --reference path/to/torch_reference.py gru_ae
+
+Three workers, a process each, take turns of a few steps, so that a noisy machine is noisy for all:
+
+    torch   the reference's bare train step, data in memory
+    keras   the same network's bare Keras train step (`train_on_batch`), data in memory
+    fit     `kvzoo fit`: pipeline, callbacks, history, samples and checkpoints included
+
+Prints the median of the turns' ratios, and the seconds to the first step of `fit`.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# What the PyTorch reference runs, as recipes: the same clip, batch and optimizer.
+RECIPES = {
+    "gru_ae": {
+        "model": {"name": "gru_ae"},
+        "data": {"source": "stick_actions", "videos": 48, "people": 8},
+        "fit": {"batch_size": 16, "sample_every": 200, "checkpoint_every": 200},
+    },
+}
+
+
+def torch_worker(name: str, reference: str) -> None:
+    spec = importlib.util.spec_from_file_location("torch_reference", reference)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    _, step, _ = module.build(name)
+    step(), step()
+    answer({"ready": True})
+    for count in turns():
+        answer({"seconds": [timed(step) for _ in range(count)]})
+
+
+def keras_worker(name: str, reference: str) -> None:
+    import numpy as np
+
+    import kvzoo
+
+    recipe = RECIPES[name]
+    options = dict(recipe["model"])
+    model = kvzoo.get(options.pop("name"), **options)
+    clips = np.random.default_rng(0).integers(0, 256, (recipe["fit"]["batch_size"], *model.clip_shape), np.uint8)
+    for _ in range(2):
+        model.train_on_batch(clips)
+    answer({"ready": True})
+    for count in turns():
+        answer({"seconds": [timed(lambda: model.train_on_batch(clips)) for _ in range(count)]})
+
+
+def fit_worker(name: str, reference: str) -> None:
+    started = time.perf_counter()
+    import keras
+
+    import kvzoo
+    from kvzoo.recipe.resolve import to_yaml
+    from kvzoo.registry import CallbackSpec
+
+    class Gate(keras.callbacks.Callback):
+        """Lets `fit` run a turn of steps, and tells how long it took."""
+
+        left = -1
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self.left < 0:
+                answer({"ready": True, "first_step": time.perf_counter() - started})
+                self.left = 3  # the first steps after tracing are slow
+            self.left -= 1
+            if self.left == 0:
+                if self.began is not None:
+                    answer({"seconds": [(time.perf_counter() - self.began) / self.count] * self.count})
+                self.count = self.left = next(turns(), 0)
+                if not self.count:
+                    self.model.stop_training = True
+                    os._exit(0)
+                self.began = time.perf_counter()
+
+        began = None
+
+    globals()["Gate"] = Gate
+    kvzoo.register(CallbackSpec("gate", builder="__main__:Gate"))
+    recipe = {**RECIPES[name], "callbacks": [{"name": "gate"}]}
+    recipe["fit"] = {**recipe["fit"], "steps": 1_000_000}
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "bench.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            to_yaml(recipe, file)
+        kvzoo.fit(path, out=os.path.join(folder, "run"))
+
+
+WORKERS = {"torch": torch_worker, "keras": keras_worker, "fit": fit_worker}
+
+
+def turns():
+    for line in sys.stdin:
+        yield int(line)
+
+
+def answer(record: dict) -> None:
+    print(json.dumps(record), flush=True)
+
+
+def timed(step) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", default=list(RECIPES), help=f"of {', '.join(RECIPES)}")
+    parser.add_argument("--reference", required=True, help="the PyTorch reference script")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=8, help="steps a turn")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        WORKERS[args.worker](args.models[0], args.reference)
+        return
+    for name in args.models:
+        row = compare(name, args)
+        if args.json:
+            print(json.dumps(row), flush=True)
+            continue
+        print(
+            f"{name}: fit {row['fit_s']:.3f} s a step, Keras {row['keras_s']:.3f}, PyTorch {row['torch_s']:.3f}; "
+            f"fit is {row['torch_over_fit']:.2f} times as fast as PyTorch; "
+            f"the loop costs {100 * (row['fit_over_keras'] - 1):.1f} %; first step after {row['first_step_s']:.1f} s",
+            flush=True,
+        )
+
+
+def compare(name: str, args) -> dict:
+    """Return medians of the turns' seconds a step and ratios."""
+    workers, seconds = {}, {worker: [] for worker in WORKERS}
+    first_step = None
+    for worker in WORKERS:
+        command = [sys.executable, __file__, name, "--reference", args.reference, "--worker", worker]
+        workers[worker] = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        first_step = listen(workers[worker]).get("first_step", first_step)
+    for _ in range(args.turns):
+        for worker, process in workers.items():
+            process.stdin.write(f"{args.steps}\n")
+            process.stdin.flush()
+            seconds[worker].append(statistics.median(listen(process)["seconds"]))
+    for process in workers.values():
+        process.stdin.close()
+        process.wait()
+
+    def ratio(above: str, below: str) -> float:
+        return statistics.median(a / b for a, b in zip(seconds[above], seconds[below], strict=True))
+
+    return {
+        "model": name,
+        **{f"{worker}_s": round(statistics.median(s), 4) for worker, s in seconds.items()},
+        "torch_over_fit": round(ratio("torch", "fit"), 3),
+        "fit_over_keras": round(ratio("fit", "keras"), 3),
+        "first_step_s": round(first_step, 2),
+    }
+
+
+def listen(process: subprocess.Popen) -> dict:
+    """Return the worker's next answer; other lines that it prints are passed over."""
+    for line in process.stdout:
+        if line.startswith("{"):
+            return json.loads(line)
+    raise SystemExit(f"a worker stopped with code {process.wait()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""`kvzoo evaluate`: how good a run's model is, and under which conditions."""
+
+import json
+import math
+
+import click
+
+from kvzoo.cli.main import backend_starts
+from kvzoo.errors import InputError
+from kvzoo.recipe.text import parse_value
+from kvzoo.run.evaluate import CLIPS, Evaluation, check
+
+
+@click.command()
+@click.argument("run", type=click.Path())
+@click.option(
+    "--data",
+    "given",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Evaluate other data: a key of a recipe's data, such as path=new_clips. May be repeated.",
+)
+@click.option("--clips", type=click.IntRange(min=1), default=CLIPS, show_default=True, help="Clips to read at most.")
+@click.option("--json", "as_json", is_flag=True, help="An object with run, metrics and conditions.")
+def command(run: str, given: tuple[str, ...], clips: int, as_json: bool) -> None:
+    """Measure the model of RUN, a run folder, on the clips that its recipe held out."""
+    data = {}
+    for option in given:
+        key, equals, value = option.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--data {option}: key=value is wanted, such as path=new_clips")
+        data[key.strip()] = parse_value(value, f"--data {option}")
+    check(run, data)
+    with backend_starts():
+        from kvzoo.run.evaluate import evaluate
+        from kvzoo.run.fit import wake_backend
+
+        wake_backend()
+
+    evaluation = evaluate(run, data, clips)
+    click.echo(_as_json(run, evaluation) if as_json else _as_table(evaluation))
+
+
+def _as_json(run: str, evaluation: Evaluation) -> str:
+    # JSON has no NaN.
+    metrics = {name: value if math.isfinite(value) else None for name, value in evaluation.metrics.items()}
+    return json.dumps({"run": run, "metrics": metrics, "conditions": evaluation.conditions}, indent=2, allow_nan=False)
+
+
+def _as_table(evaluation: Evaluation) -> str:
+    conditions = dict(evaluation.conditions)
+    measures = conditions.pop("measures")
+    width = max(map(len, [*evaluation.metrics, *conditions]))
+    return "\n".join(
+        [
+            *(f"{name:<{width}}  {value:>8.4g}  {measures[name]}" for name, value in evaluation.metrics.items()),
+            "",
+            "conditions",
+            *(f"{name:<{width}}  {value}" for name, value in conditions.items()),
+        ]
+    )

@@ -1,0 +1,103 @@
+"""The three backends agree: the same loss for the same weights and batch, weights that go across, training."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from kvzoo import catalog
+
+MODELS = [entry.name for entry in catalog.MODELS.entries() if entry.distribution == "kvzoo"]
+
+SCRIPT = """
+import json, sys
+import keras, numpy as np
+import kvzoo
+from kvzoo import catalog
+name, folder = {name!r}, {folder!r}
+assert keras.backend.backend() == {backend!r}
+model = kvzoo.get(name, **catalog.MODELS.get(name).tiny)
+if {first}:
+    model.network.save(folder + "/model.keras")
+else:
+    model = kvzoo.get(name, weights=folder + "/model.keras", **catalog.MODELS.get(name).tiny)
+clips = np.random.default_rng(0).integers(0, 256, (4, *model.clip_shape), dtype=np.uint8)
+result = {{"loss": model.evaluate(clips, verbose=0, return_dict=True)["loss"]}}
+# Training without the layers that draw noise: these backends have no common random numbers.
+for layer in model.network._flatten_layers():
+    if isinstance(layer, (keras.layers.GaussianNoise, keras.layers.Dropout)):
+        layer.trainable = True
+        layer.call = lambda x, training=False: x
+result["losses"] = [float(model.train_on_batch(clips, return_dict=True)["loss"]) for _ in range(3)]
+result["fit"] = model.fit(clips, batch_size=2, verbose=0).history["loss"]
+print("RESULT", json.dumps(result))
+"""
+
+
+def run(in_process, backend: str, name: str, folder, first: bool) -> dict:
+    code = SCRIPT.format(name=name, folder=str(folder), backend=backend, first=first)
+    out = in_process(code, env={"KERAS_BACKEND": backend})
+    return json.loads(out.split("RESULT ")[1])
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def on_tensorflow(request, tmp_path_factory):
+    """The result on TensorFlow, and the weights that it saved."""
+    from conftest import python_in_process
+
+    folder = tmp_path_factory.mktemp(request.param)
+    return request.param, folder, run(python_in_process, "tensorflow", request.param, folder, True)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_backend_agrees_with_tensorflow(in_process, on_tensorflow, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: pip install 'kvzoo[{backend}]'")
+    name, folder, expected = on_tensorflow
+    got = run(in_process, backend, name, folder, False)
+    assert got["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+    np.testing.assert_allclose(got["losses"], expected["losses"], rtol=1e-3)
+    assert np.isfinite(got["fit"]).all()
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_recipe_runs_resumes_and_loads(in_process, tmp_path, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: pip install 'kvzoo[{backend}]'")
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(
+        "model: {name: gru_ae, frames: 2, image_size: 16, latent_dim: 4, units: 6, width: 2}\n"
+        "data: {source: stick_actions, videos: 8, people: 4, seconds: 0.4, actions: [walk, bend]}\n"
+        "fit: {steps: 4, batch_size: 2, sample_every: 2, checkpoint_every: 2}\n"
+    )
+    code = (
+        "import kvzoo, numpy as np\n"
+        "from kvzoo.run import checkpoint\n"
+        f"whole = kvzoo.fit({str(recipe)!r}, ['fit.steps=6'], out={str(tmp_path / 'whole')!r})\n"
+        f"kvzoo.fit({str(recipe)!r}, out={str(tmp_path / 'cut')!r})\n"
+        f"cut = kvzoo.resume({str(tmp_path / 'cut')!r}, ['fit.steps=6'])\n"
+        "a, b = (checkpoint.read_newest(r.path / 'checkpoints')[1] for r in (whole, cut))\n"
+        "assert a.keys() == b.keys()\n"
+        "for name in a: np.testing.assert_allclose(a[name], b[name], atol=1e-6, err_msg=name)\n"
+        f"assert kvzoo.load({str(tmp_path / 'cut')!r}).clip_shape == (2, 16, 16, 1)\n"
+    )
+    in_process(code, env={"KERAS_BACKEND": backend})
+
+
+@pytest.mark.backend
+def test_works_where_tensorflow_cannot_be_imported(in_process, tmp_path):
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed: pip install 'kvzoo[jax]'")
+    code = (
+        "import sys\n"
+        "sys.modules['tensorflow'] = None\n"
+        f"import os; os.chdir({str(tmp_path)!r})\n"
+        "import kvzoo, numpy as np\n"
+        "model = kvzoo.get('gru_ae', frames=2, image_size=16, width=2)\n"
+        "model.fit(np.zeros((2, 2, 16, 16, 1), 'uint8'), verbose=0)\n"
+        "kvzoo.fit('gru_ae', ['fit.steps=2'], smoke=True)\n"
+    )
+    in_process(code, env={"KERAS_BACKEND": "jax"})
