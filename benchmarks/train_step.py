@@ -30,6 +30,11 @@ RECIPES = {
         "data": {"source": "stick_actions", "videos": 48, "people": 8},
         "fit": {"batch_size": 16, "sample_every": 200, "checkpoint_every": 200},
     },
+    "conv3d_ae": {
+        "model": {"name": "conv3d_ae"},
+        "data": {"source": "stick_actions", "videos": 48, "people": 8},
+        "fit": {"batch_size": 4, "sample_every": 200, "checkpoint_every": 200},
+    },
 }
 
 

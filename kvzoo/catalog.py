@@ -102,6 +102,27 @@ SOURCES = Registry(
             groups="person",
         ),
         SourceSpec(
+            name="stick_anomalies",
+            builder="kvzoo.data.stick_anomalies:StickAnomalies",
+            summary="an action in a still room that another one or an intruder interrupts, labelled frame by frame",
+            options={
+                "videos": Option("int", 60, "videos to draw", minimum=1),
+                "people": Option("int", 12, "people who share them", minimum=1),
+                "seconds": Option("float", 8.0, "length of a video", minimum=3),
+                "actions": Option(
+                    "list[str]", None, "normal actions; wave_two_hands, walk and jumping_jack when left out"
+                ),
+                "anomalies": Option("list[str]", None, "what interrupts them; bend, jump and intruder when left out"),
+                "part": Option(
+                    "str", "normal", "normal: without anomalies; test: most with one or two", choices=("normal", "test")
+                ),
+                "seed": Option("int", 0, "seed of people, rooms, cameras and anomalies", minimum=0),
+            },
+            version=1,
+            labels=True,
+            groups="person",
+        ),
+        SourceSpec(
             name="strips",
             builder="kvzoo.data.strips:Strips",
             summary="a folder of images, one a clip, its frames side by side or stacked",

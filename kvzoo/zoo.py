@@ -1,6 +1,7 @@
 """A name becomes a built, compiled model; a run or a weights file becomes one again."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def get(
     return model
 
 
+@contextmanager
+def precision(policy: str):
+    """Build layers under one of Keras's dtype policies, and leave the process's own as it was."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def build(spec: ModelSpec, config: dict) -> dict[str, keras.Model]:
     """Build a model's networks, the main one as "network" and critics by their names.
 
@@ -100,7 +112,8 @@ def load(run: str | os.PathLike) -> VideoModel:
         raise InputError(f"{folder}: not a run folder: no recipe.lock.yaml in it")
     recipe = load_recipe(lock, check_paths=False)
     model = dict(recipe["model"])
-    return get(model.pop("name"), loss=recipe["loss"], weights=folder, **model)
+    with precision(recipe["fit"]["precision"]):
+        return get(model.pop("name"), loss=recipe["loss"], weights=folder, **model)
 
 
 def load_weights(model: VideoModel, path: Path) -> None:

@@ -49,8 +49,7 @@ def gru_ae_weights(state: dict[str, np.ndarray], width: int = 32, small: int = 4
 def conv3d_ae_weights(state: dict[str, np.ndarray], small: tuple[int, int, int] = (1, 8, 8)) -> list[np.ndarray]:
     """Return `network.get_weights()` of conv3d_ae from the state dict of a PyTorch 3D autoencoder.
 
-    `small` is (T/16, H/16, W/16): dense layers see a volume of that size, channels last. The last
-    kernel becomes that of a convolution to blocks of 2x2x2 voxels.
+    `small` is (T/16, H/16, W/16): dense layers see a volume of that size, channels last.
     """
     top = state["encoder.9.weight"].shape[0]
     out = []
@@ -67,7 +66,5 @@ def conv3d_ae_weights(state: dict[str, np.ndarray], small: tuple[int, int, int] 
     out.append(np.transpose(state["code.2.bias"].reshape(top, *small), (1, 2, 3, 0)).reshape(-1))
     for i in (0, 3, 6):
         out += [np.transpose(state[f"decoder.{i}.weight"], (2, 3, 4, 1, 0)), *norm(f"decoder.{i + 1}")]
-    last = state["decoder.9.weight"]
-    taps = last.reshape(*last.shape[:2], 2, 2, 2, 2, 2, 2)[:, :, ::-1, :, ::-1, :, ::-1]
-    out.append(np.transpose(taps, (2, 4, 6, 0, 3, 5, 7, 1)).reshape(2, 2, 2, last.shape[0], -1))
+    out.append(np.transpose(state["decoder.9.weight"], (2, 3, 4, 1, 0)))
     return [np.ascontiguousarray(array) for array in out]

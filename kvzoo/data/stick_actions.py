@@ -1,13 +1,17 @@
 """The built-in source `stick_actions`: people who wave, jump, bend and walk, drawn as they are read."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from kvzoo.data.source import Source, Video, square
-from kvzoo.data.stick_figures import ACTIONS, draw_body, draw_scene, render
-from kvzoo.data.stick_rooms import draw_camera, draw_room
+from kvzoo.data.stick_figures import ACTIONS, Body, draw_body, draw_scene, render
+from kvzoo.data.stick_rooms import draw_camera, draw_room, grey, tinted, with_wall
 from kvzoo.errors import InputError, did_you_mean
 
 FPS = 25.0
+LIGHT = 185.0  # grey level of the walls of shared rooms
+DARK = 70.0  # grey level that clothes in shared rooms do not exceed
 
 
 class StickActions(Source):
@@ -21,14 +25,16 @@ class StickActions(Source):
         people: how many people share them.
         seconds: length of a video.
         actions: which actions; None for all.
-        rooms: rooms, each with its camera, that the videos share; None for one of its own for each.
+        rooms: rooms, each with its camera, that the videos share; people wear dark clothes with long
+            sleeves before their light walls, which makes the videos much easier to learn. None for a
+            room of its own and any clothes in each video.
         seed: of people, rooms, cameras and phases.
 
     Raises:
         InputError: an unknown action.
     """
 
-    version = 2
+    version = 1
 
     def __init__(
         self,
@@ -58,12 +64,20 @@ class StickActions(Source):
         body = draw_body(np.random.default_rng((self._seed, 0, person)))
         room = camera = None
         if self._rooms:
-            rng = np.random.default_rng((self._seed, 2, index % self._rooms))
-            room, camera = draw_room(rng), draw_camera(rng)
+            rng = np.random.default_rng((self._seed, 2, index))
+            rng = np.random.default_rng((self._seed, 3, int(rng.integers(self._rooms))))
+            room, camera = with_wall(draw_room(rng), LIGHT), draw_camera(rng)
+            body = in_dark_clothes(body)
         rng = np.random.default_rng((self._seed, 1, index))
         scene = draw_scene(rng, body, action, self._seconds, room, camera)
         frames = render(scene, np.arange(start, stop) / FPS, image_size)
         return frames if channels == 3 else np.stack([square(frame, image_size, 1) for frame in frames])
 
     def fingerprint(self) -> str:
-        return f"{super().fingerprint()}-{self._seed}-{self._rooms or 0}"
+        return f"{super().fingerprint()}-seed{self._seed}" + (f"-rooms{self._rooms}" if self._rooms else "")
+
+
+def in_dark_clothes(body: Body) -> Body:
+    """Return the body in a shirt and trousers of its own hues, dark, with long sleeves."""
+    shirt, trousers = (tinted(colour, min(grey(colour), DARK)) for colour in (body.shirt, body.trousers))
+    return replace(body, shirt=shirt, trousers=trousers, long_sleeves=True, legwear="trousers")

@@ -24,7 +24,7 @@ from kvzoo.errors import InputError, did_you_mean
 
 PARTS = ("normal", "test")
 INTRUDER = "intruder"
-SHORTEST, LONGEST = 0.8, 2.5  # seconds that an anomaly is visible
+SHORTEST, LONGEST = 0.8, 2.5  # seconds that an anomaly is visible; of an intruder's, about
 APART = 0.8  # seconds of the normal action before, between and after anomalies, at least
 HOW_MANY = (0.15, 0.5, 0.35)  # share of the test videos with none, one and two anomalies
 # the cycle's most telling moment, which falls in the middle of the interruption
@@ -49,7 +49,7 @@ class StickAnomalies(Source):
         seconds: length of a video, 3 at least.
         actions: the normal ones; None for wave_two_hands, walk and jumping_jack.
         anomalies: actions, or "intruder"; None for bend, jump and intruder.
-        part: "normal" holds no anomaly; "test" one or two in most videos, each visible for 0.8 to 2.5 seconds.
+        part: "normal" holds no anomaly; "test" one or two in most videos, each for about 0.8 to 2.5 s.
         seed: of people, rooms, cameras, phases and anomalies.
 
     Raises:

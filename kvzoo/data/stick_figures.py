@@ -30,6 +30,7 @@ from kvzoo.data.stick_rooms import (
     random_colour,
     tinted,
     to_pixels,
+    with_wall,
 )
 
 ACTIONS: tuple[str, ...] = ("wave_one_hand", "wave_two_hands", "jumping_jack", "bend", "walk", "jump")
@@ -194,9 +195,7 @@ def draw_scene(
     if action not in ACTIONS:
         raise ValueError(f"unknown action {action!r}; one of {ACTIONS}")
     room, camera = room or draw_room(rng), camera or draw_camera(rng)
-    level = _clear_level(grey(room.wall), body)
-    wall = tinted(room.wall, level)
-    room = replace(room, wall=wall, trim=tinted(wall, level - 40 if level > 100 else level + 35))
+    room = with_wall(room, _clear_level(grey(room.wall), body))
     camera = replace(camera, view=camera.view * (body.height / 1.75) ** 0.7 * (1.07 if action == "jump" else 1.0))
     facing = float(rng.choice([-1.0, 1.0]))
     figure = Figure(body, (), float(rng.uniform(-0.08, 0.08)), 0.0, facing, 0.33 * camera.view)
@@ -645,9 +644,9 @@ def _arm(body: Body, top: np.ndarray, elbow: np.ndarray, hand: np.ndarray) -> li
 def _leg(body: Body, key: str, at: dict[str, np.ndarray], metre: float) -> list[_Piece]:
     h, b = body.height, body.build * body.height
     hip, knee, ankle, heel, ball, toe = (at[f"{key}_{j}"] for j in ("hip", "knee", "ankle", "heel", "ball", "toe"))
-    lift = [[0.0], [-h * metre]]
-    sole = ((heel + 0.018 * np.array(lift), 0.018 * h), (ankle, 0.020 * h))
-    tip = ((ball + 0.014 * np.array(lift), 0.017 * h), (toe + 0.010 * np.array(lift), 0.012 * h))
+    up = np.array([[0.0], [-h * metre]])
+    sole = ((heel + 0.018 * up, 0.018 * h), (ankle, 0.020 * h))
+    tip = ((ball + 0.014 * up, 0.017 * h), (toe + 0.010 * up, 0.012 * h))
     calf = (body.trousers, 0.025) if body.legwear == "trousers" else (body.skin, 0.020)
     return [
         _Piece((*sole, *tip), body.shoes),

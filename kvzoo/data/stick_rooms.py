@@ -7,7 +7,7 @@ towards the camera. Colours are RGB in 0..255.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -128,6 +128,12 @@ def draw_room(rng: np.random.Generator) -> Room:
         light=float(rng.choice([-1.0, 1.0])),
         seed=int(rng.integers(2**31)),
     )
+
+
+def with_wall(room: Room, level: float) -> Room:
+    """Return the room with its wall, and the trim with it, at another grey level."""
+    wall = tinted(room.wall, level)
+    return replace(room, wall=wall, trim=tinted(wall, level - 40 if level > 100 else level + 35))
 
 
 def draw_camera(rng: np.random.Generator) -> Camera:

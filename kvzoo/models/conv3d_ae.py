@@ -4,8 +4,7 @@ The whole clip is encoded to a single latent vector by 3D convolutions, and deco
 
 Source: the article "3D-CNNを用いたAutoencoderによる動画像の再構成" and its code,
 satolab12/3D-CNN-Autoencoder (PyTorch). Geometry, batch-norm constants and initialisers are
-PyTorch's, so that weights carry over exactly (the last kernel rearranged, see `upsample_last`).
-What differs: nothing in the network; a `width` argument scales the convolutions.
+PyTorch's, so that weights carry over exactly. What differs: nothing in the network; a `width` argument scales the convolutions.
 
     clip (T, H, W, C)
       4x4x4 conv, stride 2             w, 2w, 4w, 8w            batch norm + ReLU
@@ -30,26 +29,11 @@ def downsample(x, filters: int):
     return layers.Conv3D(filters, 4, 2, "same", use_bias=False, kernel_initializer=kernel)(x)
 
 
-def upsample(x, filters: int):
+def upsample(x, filters: int, name: str | None = None):
     """4x4x4 transposed convolution of stride 2 without bias; "same" is PyTorch's padding 1."""
     # PyTorch counts the fan-in of a transposed convolution over its outputs.
     kernel = uniform(4**3 * filters)
-    return layers.Conv3DTranspose(filters, 4, 2, "same", use_bias=False, kernel_initializer=kernel)(x)
-
-
-def upsample_last(x, channels: int):
-    """The same operation as `upsample`, as a 2x2x2 convolution that makes blocks of 2x2x2 voxels.
-
-    The weights are the transposed convolution's, rearranged: [2 * (1 - i) + a] along each of its
-    three axes is [i] of the kernel and output a of the block. To few channels it is five times as
-    fast on a CPU, as the transposed kernel works on whole vectors of output channels.
-    """
-    kernel = uniform(4**3 * channels)
-    x = layers.ZeroPadding3D(1)(x)
-    x = layers.Conv3D(2**3 * channels, 2, use_bias=False, kernel_initializer=kernel, name="blocks")(x)
-    t, h, w = x.shape[1:4]
-    x = ops.transpose(ops.reshape(x, (-1, t, h, w, 2, 2, 2, channels)), (0, 1, 4, 2, 5, 3, 6, 7))
-    return layers.Cropping3D(1)(ops.reshape(x, (-1, 2 * t, 2 * h, 2 * w, channels)))
+    return layers.Conv3DTranspose(filters, 4, 2, "same", use_bias=False, kernel_initializer=kernel, name=name)(x)
 
 
 def conv3d_ae(
@@ -90,4 +74,4 @@ def conv3d_ae(
 
     for filters in (4 * width, 2 * width, width):
         x = batch_norm_relu(upsample(x, filters))
-    return keras.Model(clip, ops.tanh(upsample_last(x, channels)), name="conv3d_ae")
+    return keras.Model(clip, ops.tanh(upsample(x, channels, name="frames")), name="conv3d_ae")

@@ -44,19 +44,14 @@ def evaluate(run: str | os.PathLike, data: Mapping[str, Any] | None = None, clip
     recipe, section = check(run, data)
     if clips < 1:
         raise InputError(f"clips: at least 1 is wanted. Received: {clips}")
-    import keras
-
     from kvzoo import zoo
     from kvzoo.data.pipeline import open_data
     from kvzoo.run.fit import fingerprint
 
-    policy = keras.config.dtype_policy()
-    try:
-        # One precision for all runs, whatever they were trained in, and whatever this process did before.
-        keras.config.set_dtype_policy("float32")
-        model = zoo.load(run)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    options = dict(recipe["model"])
+    # One precision for all runs, whatever they were trained in.
+    with zoo.precision("float32"):
+        model = zoo.get(options.pop("name"), loss=recipe["loss"], weights=run, **options)
     opened = open_data(section, recipe.loss_spec, model.clip_shape, recipe["fit"]["seed"])
     part = opened.training if data else opened.validation
     seen, *_ = part.arrays(clips)

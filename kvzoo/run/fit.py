@@ -130,13 +130,13 @@ def _prepare(recipe: Recipe) -> tuple[VideoModel, Data]:
     """Build the model, then open the data: what a builder refuses is refused before any file is read."""
     settings = recipe["fit"]
     keras.utils.set_random_seed(settings["seed"])
-    keras.config.set_dtype_policy(settings["precision"])
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
     model = dict(recipe["model"])
-    model = zoo.get(model.pop("name"), loss=recipe["loss"], compile=False, **model)
+    with zoo.precision(settings["precision"]):
+        model = zoo.get(model.pop("name"), loss=recipe["loss"], compile=False, **model)
     zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
     return model, open_data(recipe["data"], recipe.loss_spec, model.clip_shape, settings["seed"])
 
