@@ -4,7 +4,8 @@ The whole clip is encoded to a single latent vector by 3D convolutions, and deco
 
 Source: the article "3D-CNNを用いたAutoencoderによる動画像の再構成" and its code,
 satolab12/3D-CNN-Autoencoder (PyTorch). Geometry, batch-norm constants and initialisers are
-PyTorch's, so that weights carry over exactly. What differs: nothing in the network; a `width` argument scales the convolutions.
+PyTorch's, so that weights carry over exactly.
+What differs: nothing in the network; a `width` argument scales the convolutions.
 
     clip (T, H, W, C)
       4x4x4 conv, stride 2             w, 2w, 4w, 8w            batch norm + ReLU

@@ -1,0 +1,38 @@
+"""Every shipped recipe: it says what it is, it runs, and `slow`: it gives the result that it states."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kvzoo
+from kvzoo import catalog
+from kvzoo.recipe.resolve import load, shipped_recipes
+
+RECIPES = {f.stem: f for f in shipped_recipes()}
+BUILT_IN = [
+    name
+    for name, file in RECIPES.items()
+    if "path" not in catalog.SOURCES.get(load(file, check_paths=False)["data"]["source"]).options
+]
+STATED = re.compile(r"^# Result: PSNR ([\d.]+) dB held out", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_begins_with_what_it_is(name):
+    assert RECIPES[name].read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_smoke_runs(name, tmp_path):
+    run = kvzoo.fit(RECIPES[name], smoke=True, out=tmp_path / "run")
+    assert np.isfinite(run.history[-1]["val_loss"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in BUILT_IN if STATED.search(RECIPES[n].read_text())])
+def test_gives_the_result_that_it_states(name, tmp_path):
+    stated = float(STATED.search(Path(RECIPES[name]).read_text()).group(1))
+    run = kvzoo.fit(RECIPES[name], out=tmp_path / "run")
+    assert run.history[-1]["val_psnr"] == pytest.approx(stated, abs=0.5)
