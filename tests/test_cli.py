@@ -56,7 +56,9 @@ def test_help_names_every_verb(args, kvzoo_cli):
     assert {"list", "info", "fit", "resume", "evaluate", "data", "doctor"} <= {words[0] for words in lines if words}
 
 
-@pytest.mark.parametrize("verb", [["list"], ["info"], ["fit"], ["resume"], ["evaluate"], ["data"], ["data", "synth"], ["doctor"]])
+@pytest.mark.parametrize(
+    "verb", [["list"], ["info"], ["fit"], ["resume"], ["evaluate"], ["data"], ["data", "synth"], ["doctor"]]
+)
 def test_every_verb_has_help(verb, kvzoo_cli):
     done = kvzoo_cli(*verb, "--help")
     assert (done.returncode, done.stderr) == (0, "")
