@@ -12,9 +12,6 @@ from kvzoo.registry import (
     Spec,
 )
 
-FRAMES = Option("int", 16, "frames of a clip", minimum=1)
-CHANNELS = Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3))
-
 MODELS = Registry(
     ModelSpec,
     (
@@ -27,7 +24,7 @@ MODELS = Registry(
             options={
                 "frames": Option("int", 4, "frames of a clip", minimum=1),
                 "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
-                "channels": Option("int", 1, CHANNELS.help, choices=(1, 3)),
+                "channels": Option("int", 1, "1 (grey) or 3 (RGB)", choices=(1, 3)),
                 "latent_dim": Option("int", 64, "numbers that a frame is encoded to", minimum=1),
                 "units": Option("int", 100, "size of the GRU's state", minimum=1),
                 "width": Option("int", 32, "filters of the first convolution", minimum=1),
@@ -49,9 +46,9 @@ MODELS = Registry(
             kind="reconstructor",
             loss="mse",
             options={
-                "frames": Option("int", 16, FRAMES.help, minimum=16, multiple_of=16),
+                "frames": Option("int", 16, "frames of a clip", minimum=16, multiple_of=16),
                 "image_size": Option("int", 128, "height and width in pixels", minimum=16, multiple_of=16),
-                "channels": Option("int", 1, CHANNELS.help, choices=(1, 3)),
+                "channels": Option("int", 1, "1 (grey) or 3 (RGB)", choices=(1, 3)),
                 "latent_dim": Option("int", 128, "numbers that a clip is encoded to", minimum=1),
                 "width": Option("int", 64, "filters of the first convolution", minimum=1),
             },

@@ -25,9 +25,9 @@ fit:
   steps: 50
 """
 
-# Everything that a recipe can say about built-ins, in one.
 SHIPPED = [text for p in shipped_recipes() if "extends:" not in (text := p.read_text(encoding="utf-8"))]
 
+# Everything that a recipe can say about built-ins, in one.
 RICH = """\
 model: {name: gru_ae, frames: 8, image_size: 32, width: 4}
 loss: {name: mse}

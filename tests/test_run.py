@@ -271,3 +271,26 @@ def test_a_cut_run_with_a_moving_average_goes_on_to_the_same_bits(recipe, monkey
         kvzoo.fit(recipe, average, out="cut")
     monkeypatch.undo()
     assert_same_bits(whole, kvzoo.resume(recipe.parent / "cut"))
+
+
+def test_data_that_breaks_on_the_way_is_the_users_to_mend_and_nothing_is_lost(recipe, monkeypatch):
+    from kvzoo.data.source import BrokenVideo
+    from kvzoo.data.stick_actions import StickActions
+    from kvzoo.run.training import Progress
+
+    real = Progress.step
+
+    def break_at_7(self, step, logs):
+        real(self, step, logs)
+        if step == 7:  # as when a disk goes away
+
+            def gone(*_):
+                raise BrokenVideo("no such file")
+
+            monkeypatch.setattr(StickActions, "read", gone)
+
+    monkeypatch.setattr(Progress, "step", break_at_7)
+    with pytest.raises(InputError, match="none of 10 videos can be decoded.*no such file"):
+        kvzoo.fit(recipe, ["fit.steps=1000", "fit.sample_every=500"], out="run")
+    assert [f.name for f in checkpoint.found(Path("run/checkpoints"))][:2] == ["step-00000003.npz", "step-00000006.npz"]
+    assert "none of 10 videos" in Path("run/log.txt").read_text()

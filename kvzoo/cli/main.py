@@ -19,6 +19,8 @@ VERBS = {
     "fit": "train what a recipe says",
     "resume": "go on with a run that was cut",
     "evaluate": "how good a run's model is on held-out clips, with the conditions",
+    "reconstruct": "a video above what a run's model makes of it",
+    "compare": "runs side by side on the same held-out clips: a table and a page",
     "data": "make and look at data",
     "doctor": "versions, backend, devices, and what is slow here",
 }

@@ -97,6 +97,58 @@ class Videos(Source):
         return _Reader(file)
 
 
+class Stream:
+    """One video's frames from the first to the last, each once, however long it is.
+
+    Frames keep their order; a variable rate is not made steady. A frame that does not decode is the
+    one before it once more, so that those after it keep their time; where nothing more decodes the
+    stream ends.
+
+    Attributes:
+        path: the file.
+        frames: how many there are.
+        fps: frames a second, on average.
+        broken: what was wrong with the file, in words, as far as it was read; "" where nothing was.
+    """
+
+    def __init__(self, path: str, video: Video):
+        self.path, self.frames, self.fps, self.broken = path, video.frames, video.fps, ""
+        self._file: _File = video.key
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield RGB uint8 (H, W, 3), upright, each valid until the next one is asked for."""
+        reader, missing = _Reader(self._file), 0
+        self.broken = f"cut off after {self.frames} frames" if self._file.cut else ""
+        for i, stamp in enumerate(self._file.stamps.tolist()):
+            try:
+                frame = reader.frame_at(stamp)
+                if frame.pts != stamp and reader.at_end():
+                    self.broken = f"nothing can be decoded after {i} of {self.frames} frames"
+                    return
+                image = reader.upright(frame)
+            except (OSError, ValueError, av.error.FFmpegError) as error:
+                self.broken = f"{_reason(error)}, after {i} of {self.frames} frames"
+                return
+            if frame.pts != stamp:
+                missing += 1
+                self.broken = f"{missing} of {self.frames} frames cannot be decoded and show the one before"
+            yield image
+
+
+def open_video(path: str | os.PathLike) -> Stream:
+    """Open one video to be read from its beginning to its end.
+
+    Raises:
+        InputError: no such file, no video stream, or nothing of it can be decoded.
+    """
+    if Path(path).is_dir():
+        raise InputError(f"{path}: a video file is wanted, this is a folder")
+    video = _open(Path(path), Path(path).parent)
+    if isinstance(video, Skipped):
+        raise InputError(f"{path}: {video.reason}")
+    return Stream(str(path), video)
+
+
 @dataclass(frozen=True, eq=False)
 class _File:
     """What opening found out about a file; times are presentation times in the stream's time base.
@@ -105,12 +157,14 @@ class _File:
         stamps: time of each frame, rising.
         keys: times of the frames at which decoding can begin, rising; empty where it must begin at the first.
         counted: the file's times are not those of its frames: frames are told by counting.
+        cut: the file ends before its video does.
     """
 
     path: str
     stamps: np.ndarray
     keys: list[int]
     counted: bool = False
+    cut: bool = False
 
 
 class _Reader:
@@ -138,6 +192,10 @@ class _Reader:
         if self.shown is None:
             raise ValueError("no frame can be decoded")
         return self.shown
+
+    def at_end(self) -> bool:
+        """Return whether no frame follows the one that is shown."""
+        return self._peek() is None
 
     def upright(self, frame: av.VideoFrame) -> np.ndarray:
         """Return a frame as RGB uint8 (H, W, 3), turned as its file says; valid while the frame is."""
@@ -186,6 +244,18 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream | No
     return next((s for s in container.streams.video if not s.disposition & pictures), None)
 
 
+def _promised(stream: av.VideoStream) -> float:
+    """Return the time in seconds at which a stream ends as its header says; 0 where it says nothing."""
+    if stream.duration:
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+    # Matroska's field: hours, minutes and seconds.
+    parts = stream.metadata.get("DURATION", "").split(":")
+    try:
+        return sum(float(part) * unit for part, unit in zip(parts, (3600, 60, 1), strict=True))
+    except ValueError:
+        return 0.0
+
+
 def _open(path: Path, folder: Path) -> Video | Skipped:
     name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
     try:
@@ -197,13 +267,18 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
                 return Skipped(name, "no video stream")
             if stream.codec_context is None:
                 return Skipped(name, "no decoder for its video")
-            # A corrupt packet is the last one of a file that was cut off.
-            packets = [
-                (packet.pts, packet.is_keyframe, packet.is_discard)
-                for packet in container.demux(stream)
-                if packet.pts is not None and not packet.is_corrupt
-            ]
+            packets, end, cut = [], 0, False
+            for packet in container.demux(stream):
+                if packet.pts is None:
+                    continue
+                # A corrupt packet is the last one of a file that was cut off.
+                cut = packet.is_corrupt
+                if not cut:
+                    packets.append((packet.pts, packet.is_keyframe, packet.is_discard))
+                    end = max(end, packet.pts + (packet.duration or 0))
             base = float(stream.time_base)
+            # Headers are wrong by a frame or two; a file that was cut off lacks more.
+            cut = cut or _promised(stream) - end * base > 0.5
             container_format, reordered = container.format.name, stream.codec_context.has_b_frames
         stamps = np.unique(np.array([pts for pts, _, discard in packets if not discard], np.int64))
         if not len(stamps):
@@ -214,7 +289,7 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
         # After a seek in an MPEG program stream FFmpeg guesses times, too.
         seekable = not counted and container_format != "mpeg"
         keys = sorted({pts for pts, key, _ in packets if key}) if seekable else []
-        file = _File(str(path), stamps, keys, counted)
+        file = _File(str(path), stamps, keys, counted, cut)
         _Reader(file).frame_at(int(stamps[0]))
     except (OSError, ValueError, av.error.FFmpegError) as error:
         return Skipped(name, _reason(error))

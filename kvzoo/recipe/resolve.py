@@ -96,10 +96,9 @@ def find(path: str | os.PathLike) -> Path:
 def shipped_recipes() -> list[Path]:
     """Return the recipes that come with kvzoo."""
     package = Path(__file__).parent.parent
-    folders = [package / "recipes", package.parent / "recipes"]
-    return sorted(f for folder in folders[:1] if folder.is_dir() for f in folder.glob("*.yaml")) or sorted(
-        folders[1].glob("*.yaml")
-    )
+    # A wheel has them in the package, a checkout beside it.
+    inside, beside = package / "recipes", package.parent / "recipes"
+    return sorted((inside if inside.is_dir() else beside).glob("*.yaml"))
 
 
 def check_data(section: Mapping, loss: LossSpec) -> dict:

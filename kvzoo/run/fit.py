@@ -71,6 +71,8 @@ def fit(
         run_folder.write_lock({**recipe.values, "lock": _lock(recipe, data)})
         return _train(recipe, model, data, run_folder, None)
     except InputError:
+        if checkpoint.found(run_folder.checkpoints):
+            raise  # what was trained is kept
         run_folder.leave()
         shutil.rmtree(path, ignore_errors=True)
         latest = path.parent / "latest"
@@ -192,7 +194,8 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
         _draw_history(history, run_folder)
         _say_done(history, run_folder, total, time.perf_counter() - started)
         return Run(run_folder.path, history.rows, model)
-    except KvzooError:
+    except KvzooError as error:
+        log.debug("%s", error)  # for the log file; the terminal is told by the command line
         raise
     except Exception:
         log.exception("a fault of kvzoo's")
@@ -212,9 +215,10 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
         count = 1 if steps < every else (total - loop.step) // every
 
         loop.interval = steps
-        with _not_the_end(model.optimizer, loop.step + count * steps < total):
+        examples = _Examples(batches(data.training, settings["batch_size"], settings["seed"], start=loop.step))
+        with examples, _not_the_end(model.optimizer, loop.step + count * steps < total):
             model.fit(
-                _for_backend(batches(data.training, settings["batch_size"], settings["seed"], start=loop.step)),
+                examples.for_fit(),
                 steps_per_epoch=steps,
                 initial_epoch=loop.step // every,
                 epochs=loop.step // every + count,
@@ -238,21 +242,43 @@ def _not_the_end(optimizer: keras.optimizers.Optimizer, more: bool):
             del optimizer.finalize_variable_values
 
 
-def _for_backend(dataset):
-    """Return a Grain dataset as `fit` likes it best: as it is, but on TensorFlow.
+class _Examples:
+    """A Grain dataset as `fit` likes it best: as it is, but on TensorFlow.
 
     Keras would wrap it in tf.data with autotuning on, whose thread has nothing to tune here and can
-    hold the end of `fit` up for a quarter of a minute.
+    hold the end of `fit` up for a quarter of a minute. And tf.data would wrap an InputError, which
+    leaving this context brings back.
     """
-    if keras.backend.backend() != "tensorflow":
-        return dataset
-    import tensorflow as tf
 
-    first = next(iter(dataset))
-    signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in first)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return tf.data.Dataset.from_generator(lambda: dataset, output_signature=signature).prefetch(2).with_options(options)
+    def __init__(self, dataset):
+        self._dataset = dataset
+        self._error: InputError | None = None
+
+    def for_fit(self):
+        if keras.backend.backend() != "tensorflow":
+            return self._dataset
+        import tensorflow as tf
+
+        signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in next(iter(self._dataset)))
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return (
+            tf.data.Dataset.from_generator(self._watched, output_signature=signature).prefetch(2).with_options(options)
+        )
+
+    def _watched(self):
+        try:
+            yield from self._dataset
+        except InputError as error:
+            self._error = error
+            raise
+
+    def __enter__(self) -> "_Examples":
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if error is not None and self._error is not None:
+            raise self._error from None
 
 
 def _callback(named: dict) -> keras.callbacks.Callback:

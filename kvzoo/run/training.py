@@ -9,7 +9,9 @@ import io
 import json
 import logging
 import math
+import os
 import signal
+import statistics
 import sys
 import threading
 import time
@@ -56,6 +58,72 @@ class History:
         """Return the steps and values of one column."""
         have = [row for row in self.rows if name in row]
         return [row["step"] for row in have], [row[name] for row in have]
+
+
+class Timing:
+    """timing.json: what the steps cost. Not in history.csv, which is the same file for equal runs.
+
+    wall_s counts training, validation, samples and checkpoints up to `steps`, over all the processes that
+    made them; the rest is of the last process. step_s is the median of the intervals' mean seconds a step, data
+    included, without validation, samples, checkpoints and the first step, which traces and compiles.
+    """
+
+    def __init__(self, folder: RunFolder, step: int):
+        self._path = folder.path / "timing.json"
+        self._before = {"wall_s": 0.0}
+        if step:
+            # What an older version began has no wall time that could be added to.
+            self._before = json.loads(self._path.read_text()) if self._path.is_file() else {"wall_s": None}
+        self._started = self._last = time.perf_counter()
+        self._first, self._steps, self._intervals = True, [], []
+
+    def go(self) -> None:
+        """Count from here on: what was done since the last step is not part of one."""
+        self._last = time.perf_counter()
+
+    def step(self) -> None:
+        """Note the end of a step."""
+        if not self._first:
+            self._steps.append(time.perf_counter() - self._last)
+        self._first = False
+        self.go()
+
+    def interval(self) -> None:
+        """Note the end of an interval."""
+        if self._steps:
+            self._intervals.append(statistics.fmean(self._steps))
+        self._steps = []
+
+    def write(self, steps: int) -> None:
+        wall, means = self._before["wall_s"], self._intervals or self._steps
+        record = {
+            "steps": steps,
+            "wall_s": None if wall is None else wall + time.perf_counter() - self._started,
+            "step_s": statistics.median(means) if means else self._before.get("step_s"),
+            "peak_memory_mb": _peak_memory_mb(),
+            "backend": keras.backend.backend(),
+            "device": _device(),
+            "cores": os.cpu_count(),
+        }
+        with written_whole(self._path) as beside:
+            beside.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _peak_memory_mb() -> float | None:
+    """Return the most main memory that this process has held, in MiB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def _device() -> str:
+    """Return the kind of device that trains: cpu, gpu or tpu."""
+    # Where an array lands; keras.distribution lists no devices on PyTorch.
+    place = str(keras.ops.zeros(()).device).lower()
+    return next((kind for word, kind in (("tpu", "tpu"), ("gpu", "gpu"), ("cuda", "gpu")) if word in place), "cpu")
 
 
 class Signals:
@@ -113,6 +181,7 @@ class Loop(keras.callbacks.Callback):
         self.folder, self.history, self.step, self.total = folder, history, step, total
         self.checkpoint_every, self.sample, self.signals = checkpoint_every, sample, signals
         self.record, self.progress = record, progress
+        self.timing = Timing(folder, step)
         self.interval = 0  # steps of the intervals that run now; set before `fit`
         self.metrics_at_start: list | None = None
         self._saved_at = step
@@ -125,11 +194,13 @@ class Loop(keras.callbacks.Callback):
                 variable.assign(value)
             self.metrics_at_start = None
         self._interval_end = self.step + self.interval
+        self.timing.go()
         self._clock = (time.perf_counter(), self.step)
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         logs = {name: float(value) for name, value in (logs or {}).items()}
+        self.timing.step()
         if bad := [name for name, value in logs.items() if not math.isfinite(value)]:
             raise TrainingFailed(self._explain_nan(bad[0], logs[bad[0]]))
         self.progress.step(self.step, logs)
@@ -138,8 +209,10 @@ class Loop(keras.callbacks.Callback):
         if self.step % self.checkpoint_every == 0 or self.signals.received:
             self.save()
         self._stop_if_told()
+        self.timing.go()
 
     def on_epoch_end(self, epoch, logs=None):
+        self.timing.interval()
         now = time.perf_counter()
         then, step = self._clock
         row = {"step": self.step, **{k: float(v) for k, v in (logs or {}).items()}}
@@ -157,6 +230,7 @@ class Loop(keras.callbacks.Callback):
             return
         checkpoint.save(self.folder.checkpoints, self.model, self.step, self.record())
         save_network(self.model.network, self.folder)
+        self.timing.write(self.step)
         self._saved_at = self.step
 
     def _stop_if_told(self) -> None:

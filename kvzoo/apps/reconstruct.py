@@ -1,0 +1,257 @@
+"""A video through a run's model: every frame as the model saw it above, as it gives it back below.
+
+Decoding, the forward pass and encoding each have a thread, with a few batches between them: they
+overlap, and what is held does not grow with the video.
+"""
+
+import math
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from kvzoo.data.source import square
+from kvzoo.data.videos import Stream, open_video
+from kvzoo.errors import InputError
+from kvzoo.media.clips import stack, write_gif, write_mp4
+from kvzoo.recipe.resolve import Recipe, load
+from kvzoo.run.folder import LOCK, RunFolder
+
+KINDS = ("reconstructor",)
+
+# Smallest side of a picture in pixels: a network's 64 are too few to look at.
+SIDES = {".mp4": 256, ".gif": 128}
+# A GIF is held in memory until its last frame.
+GIF_FRAMES = 1000
+
+WINDOWS = 4  # a batch
+AHEAD = 2  # batches between two threads
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What was written.
+
+    Attributes:
+        frames: how many, one for each of the video.
+        fps: frames a second: the video's average rate.
+        broken: what was wrong with the video, in words; "" where nothing was.
+    """
+
+    frames: int
+    fps: float
+    broken: str
+
+
+def reconstruct(
+    run: str | os.PathLike,
+    video: str | os.PathLike,
+    out: str | os.PathLike,
+    overwrite: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Reconstruction:
+    """Write a video's centred square, and below it what a run's model makes of it.
+
+    The video is taken at its own rate, in windows of as many frames as the model takes, side by side; the
+    last one overlaps the one before where the video's length is no multiple of that. The file has a frame
+    for each of the video's, at a steady rate (a GIF shows equal neighbours as one, and at most 50 a second).
+
+    Args:
+        run: a run folder.
+        video: a video file.
+        out: the file to write, .mp4 or .gif.
+        overwrite: whether `out` may be there already.
+        progress: called with the number of frames written since the last call.
+
+    Raises:
+        InputError: no run, no model yet, a model that is no reconstructor, no such video or nothing in it
+            that can be decoded, fewer frames than the model takes, a file that cannot be written as wanted.
+    """
+    recipe, stream = check(run, video, out, overwrite)
+    from kvzoo import zoo
+    from kvzoo.losses.base import compiled_by_xla
+
+    options = dict(recipe["model"])
+    with zoo.precision(recipe["fit"]["precision"]):
+        model = zoo.get(options.pop("name"), loss=recipe["loss"], weights=run, compile=False, **options)
+    model.jit_compile = compiled_by_xla("auto")
+    length, image_size, _, channels = model.clip_shape
+
+    ending, written = Path(out).suffix.lower(), 0
+    # Copied, as a frame that needs no resizing is still the decoder's memory.
+    seen = (square(frame, image_size, channels).copy() for frame in stream)
+    decoded = ahead(batches(windows(seen, length)))
+    pairs = ahead(_forward(model, decoded))
+
+    def pictures() -> Iterator[np.ndarray]:
+        nonlocal written
+        for inputs, outputs in pairs:
+            for above, below in zip(inputs, outputs, strict=True):
+                yield _picture(above, below, SIDES[ending])
+                written += 1
+                if progress:
+                    progress(1)
+        if not written:
+            raise _too_short(video, stream.broken or f"has {stream.frames} frames", length)
+
+    shown = pictures()
+    try:
+        (write_gif if ending == ".gif" else write_mp4)(out, shown, stream.fps)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shown.close()
+        pairs.close()
+    return Reconstruction(written, stream.fps, stream.broken)
+
+
+def check(
+    run: str | os.PathLike, video: str | os.PathLike, out: str | os.PathLike, overwrite: bool = False
+) -> tuple[Recipe, Stream]:
+    """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
+    folder = RunFolder(run)
+    if not (folder.path / LOCK).is_file():
+        raise InputError(f"{run}: not a run folder: no {LOCK} in it")
+    recipe = load(folder.path / LOCK, check_paths=False)
+    spec = recipe.model_spec
+    if spec.kind not in KINDS:
+        raise InputError(
+            f"{run}: {spec.name} is a {spec.kind}; reconstruct fits these kinds of model: {', '.join(KINDS)}"
+        )
+    if not folder.model.is_file():
+        raise InputError(f"{run}: no {folder.model.name} yet; `kvzoo resume {run}` trains to the end")
+    _check_out(Path(out), Path(video), overwrite)
+
+    stream = open_video(video)
+    length = recipe["model"].get("frames", 1)
+    if stream.frames < length:
+        raise _too_short(video, f"has {stream.frames} frames", length)
+    if Path(out).suffix.lower() == ".gif" and stream.frames > GIF_FRAMES:
+        raise InputError(
+            f"--out {out}: a GIF of at most {GIF_FRAMES} frames is wanted, {video} has {stream.frames}; "
+            f"--out {Path(out).with_suffix('.mp4')} takes any number"
+        )
+    return recipe, stream
+
+
+def _check_out(out: Path, video: Path, overwrite: bool) -> None:
+    if out.suffix.lower() not in SIDES:
+        raise InputError(f"--out {out}: a name that ends in {' or '.join(SIDES)} is wanted")
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: no such folder: {out.parent}")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder")
+    if out.exists() and video.exists() and out.samefile(video):
+        raise InputError(f"--out {out}: is the video itself")
+    if out.exists() and not overwrite:
+        raise InputError(f"--out {out}: is there already; --overwrite replaces it")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise InputError(f"--out {out}: {out.parent} cannot be written to")
+
+
+def _too_short(video: str | os.PathLike, has: str, length: int) -> InputError:
+    return InputError(f"{video}: {has}; the model takes {length} frames at once, at least as many are wanted")
+
+
+def windows(frames: Iterable[np.ndarray], length: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield windows (length, H, W, C) side by side, each with the number of frames at its end that are new.
+
+    Only the last one can have frames of the one before; of fewer frames than `length` there is none.
+    """
+    held, new = [], 0
+    for frame in frames:
+        held = [*held[-length + 1 :], frame] if length > 1 else [frame]
+        new += 1
+        if new == length:
+            yield np.stack(held), new
+            new = 0
+    if new and len(held) == length:
+        yield np.stack(held), new
+
+
+def batches(windows: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """Yield WINDOWS windows at a time, (B, T, H, W, C), and the number of new frames of each."""
+    held = []
+    for window in windows:
+        held.append(window)
+        if len(held) == WINDOWS:
+            yield np.stack([clip for clip, _ in held]), [new for _, new in held]
+            held = []
+    if held:
+        yield np.stack([clip for clip, _ in held]), [new for _, new in held]
+
+
+def ahead(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
+    """Yield what an iterator gives, made in a thread that is at most `depth` items ahead.
+
+    What is raised there is raised here. Closing this generator ends the thread and closes the iterator.
+    """
+    made: queue.Queue = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(item) -> bool:
+        while not stopped.is_set():
+            try:
+                made.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                pass
+        return False
+
+    def make() -> None:
+        error = None
+        try:
+            for item in items:
+                if not put((item, None, False)):
+                    break
+        except BaseException as raised:
+            error = raised
+        finally:
+            items.close()
+        put((None, error, True))
+
+    thread = threading.Thread(target=make, name="kvzoo-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error, ended = made.get()
+            if error is not None:
+                raise error
+            if ended:
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _forward(model, clips: Iterator[tuple[np.ndarray, list[int]]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the new frames of each batch of windows, input and output, uint8 (N, H, W, C)."""
+    from kvzoo.losses.base import to_uint8
+
+    try:
+        for batch, new in clips:
+            output = to_uint8(model.predict_on_batch(batch))
+            yield tuple(
+                np.concatenate([clip[-count:] for clip, count in zip(each, new, strict=True)])
+                for each in (batch, output)
+            )
+    finally:
+        clips.close()
+
+
+def _picture(above: np.ndarray, below: np.ndarray, side: int) -> np.ndarray:
+    """Return two frames (H, W, C) one above the other as RGB, each enlarged by a whole number to at least `side`."""
+    times = math.ceil(side / len(above))
+    # Encoders want even heights and widths.
+    times += times % 2 * any(length % 2 for length in above.shape[:2])
+    large = [frame.repeat(times, axis=0).repeat(times, axis=1) for frame in (above, below)]
+    picture = stack(large, axis=0)
+    return picture.repeat(3, axis=2) if picture.shape[2] == 1 else picture

@@ -1,0 +1,75 @@
+"""`kvzoo compare`: runs side by side, in a table and on a page."""
+
+import json
+import logging
+
+import click
+
+from kvzoo.apps.compare import CLIPS, COLUMNS, MOST, PAGE, Comparison, cells, check, write_page
+from kvzoo.cli.main import backend_starts
+
+
+@click.command()
+@click.argument("runs", metavar="RUN RUN…", nargs=-1, type=click.Path())
+@click.option("--out", type=click.Path(), default="compare", show_default=True, help=f"Folder for {PAGE}.")
+@click.option(
+    "--clips", type=click.IntRange(1, MOST), default=CLIPS, show_default=True, help="Held-out clips on the page."
+)
+@click.option("--json", "as_json", is_flag=True, help="An object with runs, conditions, notes and page.")
+def command(runs: tuple[str, ...], out: str, clips: int, as_json: bool) -> None:
+    """Compare run folders on the clips that all of them held out.
+
+    Prints a table, and writes a page on which input, outputs and errors stand side by side, moving.
+    """
+    check(runs, out)
+    with backend_starts():
+        from kvzoo.apps.compare import compare
+        from kvzoo.run.fit import wake_backend
+
+        wake_backend()
+    # A model a run: TensorFlow takes that for one that is traced again and again.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+    comparison = compare(runs, clips, out)
+    page = write_page(comparison, out)
+    if as_json:
+        click.echo(_as_json(comparison, str(page)))
+        return
+    click.echo(_as_table(comparison))
+    click.echo(f"look at  {page}")
+
+
+def _as_json(comparison: Comparison, page: str) -> str:
+    runs = [
+        {
+            "run": row.run,
+            "name": row.name,
+            "model": row.model,
+            "code_shape": row.code_shape,
+            "figures": row.figures,
+            "val_psnr": [list(point) for point in zip(*row.curve, strict=True)],
+        }
+        for row in comparison.rows
+    ]
+    whole = {"runs": runs, "conditions": comparison.conditions, "notes": comparison.notes, "page": page}
+    return json.dumps(whole, indent=2, allow_nan=False)
+
+
+def _as_table(comparison: Comparison) -> str:
+    table = [["run", *(column.title for column in COLUMNS)], *cells(comparison.rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+        for line in table
+    ]
+    conditions = {key: value for key, value in comparison.conditions.items() if key != "measures"}
+    wide = max(map(len, conditions))
+    return "\n".join(
+        [
+            *lines,
+            "",
+            *(f"note: {note}" for note in comparison.notes),
+            "conditions",
+            *(f"{name:<{wide}}  {value}" for name, value in conditions.items()),
+        ]
+    )

@@ -1,0 +1,35 @@
+"""`kvzoo reconstruct`: a video and what a run's model makes of it, one above the other."""
+
+import contextlib
+import sys
+import time
+
+import click
+
+from kvzoo.apps.reconstruct import check
+from kvzoo.cli.main import backend_starts
+
+
+@click.command()
+@click.argument("run", type=click.Path())
+@click.argument("video", type=click.Path())
+@click.option("--out", type=click.Path(), required=True, help="The file to write, .mp4 or .gif.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+def command(run: str, video: str, out: str, overwrite: bool) -> None:
+    """Show VIDEO above what the model of RUN, a run folder, makes of it."""
+    _, stream = check(run, video, out, overwrite)
+    with backend_starts():
+        from kvzoo.apps.reconstruct import reconstruct
+        from kvzoo.run.fit import wake_backend
+
+        wake_backend()
+
+    begin, bar = time.monotonic(), None
+    if sys.stderr.isatty():
+        bar = click.progressbar(length=stream.frames, label="frames", file=sys.stderr, show_pos=True)
+    with bar or contextlib.nullcontext():
+        done = reconstruct(run, video, out, overwrite, progress=bar and bar.update)
+    seconds = time.monotonic() - begin
+    if done.broken:
+        click.echo(f"kvzoo: {video}: {done.broken}", err=True)
+    click.echo(f"{out}: {done.frames} frames at {done.fps:g} a second, in {seconds:.1f} s")
