@@ -369,11 +369,12 @@ def _chart(rows: Sequence[Row]) -> dict | None:
     if not points:
         return None
     left, right, top, bottom = 44, 468, 12, 220
-    steps = _ticks(0, max(x for x, _ in points))
+    end = max(1, max(x for x, _ in points))
+    steps = [x for x in _ticks(0, end) if x <= end]
     values = _ticks(min(y for _, y in points), max(y for _, y in points))
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = left + (right - left) * (x - steps[0]) / (steps[-1] - steps[0])
+        across = left + (right - left) * x / end
         return round(across, 1), round(bottom - (bottom - top) * (y - values[0]) / (values[-1] - values[0]), 1)
 
     curves = [[place(x, y) for x, y in zip(*row.curve, strict=True) if math.isfinite(y)] for row in rows]
@@ -381,7 +382,7 @@ def _chart(rows: Sequence[Row]) -> dict | None:
         "curves": curves,
         "dots": max(map(len, curves)) <= 30,
         "steps": [(place(x, values[0])[0], f"{x:,.6g}") for x in steps],
-        "values": [(place(steps[0], y)[1], f"{y:g}") for y in values],
+        "values": [(place(0, y)[1], f"{y:g}") for y in values],
         "box": (left, right, top, bottom),
     }
 

@@ -46,8 +46,8 @@ def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
         _pil(image).save(beside)
 
 
-def write_gif(path: str | os.PathLike, clip: np.ndarray, fps: float) -> None:
-    """Write a clip as a GIF that repeats for ever.
+def write_gif(path: str | os.PathLike, clip: Iterable[np.ndarray], fps: float) -> None:
+    """Write frames (H, W, C) as a GIF that repeats for ever.
 
     GIF counts in hundredths of a second and viewers slow frames under 20 ms down: at most 50 a second.
     """
