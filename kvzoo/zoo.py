@@ -11,6 +11,7 @@ from kvzoo import catalog
 from kvzoo.errors import InputError
 from kvzoo.losses.base import VideoModel, compiled_by_xla, optimizer
 from kvzoo.recipe.resolve import check_options
+from kvzoo.recipe.resolve import load as load_recipe
 from kvzoo.registry import ModelSpec, load_object
 
 
@@ -57,7 +58,7 @@ def get(
 
 
 @contextmanager
-def precision(policy: str):
+def dtype_policy(policy: str):
     """Build layers under one of Keras's dtype policies, and leave the process's own as it was."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -95,24 +96,23 @@ def compile_model(model: VideoModel, settings: dict, l2: float, jit_compile: boo
     model.optimizer.build(model.trainable_variables)
 
 
-def load(run: str | os.PathLike) -> VideoModel:
+def load(run: str | os.PathLike, precision: str | None = None) -> VideoModel:
     """Return a run's model, with its trained weights, compiled with the reference optimizer.
 
     Args:
         run: a run folder, such as runs/latest.
+        precision: Keras's dtype policy; the one that it was trained in when None.
 
     Raises:
         InputError: it is no run folder, or holds no model yet.
     """
-    from kvzoo.recipe.resolve import load as load_recipe
-
     folder = Path(run)
     lock = folder / "recipe.lock.yaml"
     if not lock.is_file():
         raise InputError(f"{folder}: not a run folder: no recipe.lock.yaml in it")
     recipe = load_recipe(lock, check_paths=False)
     model = dict(recipe["model"])
-    with precision(recipe["fit"]["precision"]):
+    with dtype_policy(precision or recipe["fit"]["precision"]):
         return get(model.pop("name"), loss=recipe["loss"], weights=folder, **model)
 
 

@@ -53,11 +53,14 @@ def test_help_names_every_verb(args, kvzoo_cli):
     done = kvzoo_cli(*args)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert {"list", "info", "fit", "resume", "evaluate", "reconstruct", "data", "doctor"} <= {words[0] for words in lines if words}
+    assert {"list", "info", "fit", "resume", "evaluate", "reconstruct", "data", "doctor"} <= {
+        words[0] for words in lines if words
+    }
 
 
 @pytest.mark.parametrize(
-    "verb", [["list"], ["info"], ["fit"], ["resume"], ["evaluate"], ["reconstruct"], ["data"], ["data", "synth"], ["doctor"]]
+    "verb",
+    [["list"], ["info"], ["fit"], ["resume"], ["evaluate"], ["reconstruct"], ["data"], ["data", "synth"], ["doctor"]],
 )
 def test_every_verb_has_help(verb, kvzoo_cli):
     done = kvzoo_cli(*verb, "--help")

@@ -140,6 +140,7 @@ def compare(runs: Sequence[str | os.PathLike], clips: int = CLIPS, out: str | os
     Raises:
         InputError: what `check` refuses, or quality that was measured under different conditions.
     """
+    from kvzoo import zoo
     from kvzoo.data.pipeline import open_data
     from kvzoo.losses.base import to_uint8
     from kvzoo.run.samples import fixed_clips
@@ -177,7 +178,7 @@ def compare(runs: Sequence[str | os.PathLike], clips: int = CLIPS, out: str | os
 
     rows, shown = [], None
     for i, (run, recipe) in enumerate(zip(runs, recipes, strict=True)):
-        model = _model(run, recipe)
+        model = zoo.load(run, precision="float32")  # as `evaluate` measures it
         if shown is None:
             data = open_data(recipe["data"], recipe.loss_spec, model.clip_shape, recipe["fit"]["seed"])
             shown, fps = fixed_clips(data.validation)[:clips], data.validation.videos[0].fps
@@ -248,15 +249,6 @@ def _timing(run: str | os.PathLike) -> dict:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _model(run: str | os.PathLike, recipe: Recipe):
-    """Return a run's model as `evaluate` measures it."""
-    from kvzoo import zoo
-
-    options = dict(recipe["model"])
-    with zoo.precision("float32"):
-        return zoo.get(options.pop("name"), loss=recipe["loss"], weights=run, **options)
 
 
 def cells(rows: Sequence[Row]) -> list[list[str]]:

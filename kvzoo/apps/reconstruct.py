@@ -19,8 +19,8 @@ from kvzoo.data.source import square
 from kvzoo.data.videos import Stream, open_video
 from kvzoo.errors import InputError
 from kvzoo.media.clips import stack, write_gif, write_mp4
-from kvzoo.recipe.resolve import Recipe, load
-from kvzoo.run.folder import LOCK, RunFolder
+from kvzoo.recipe.resolve import Recipe
+from kvzoo.run.folder import RunFolder
 
 KINDS = ("reconstructor",)
 
@@ -74,14 +74,10 @@ def reconstruct(
         InputError: no run, no model yet, a model that is no reconstructor, no such video or nothing in it
             that can be decoded, fewer frames than the model takes, a file that cannot be written as wanted.
     """
-    recipe, stream = check(run, video, out, overwrite)
+    _, stream = check(run, video, out, overwrite)
     from kvzoo import zoo
-    from kvzoo.losses.base import compiled_by_xla
 
-    options = dict(recipe["model"])
-    with zoo.precision(recipe["fit"]["precision"]):
-        model = zoo.get(options.pop("name"), loss=recipe["loss"], weights=run, compile=False, **options)
-    model.jit_compile = compiled_by_xla("auto")
+    model = zoo.load(run)
     length, image_size, _, channels = model.clip_shape
 
     ending, written = Path(out).suffix.lower(), 0
@@ -116,17 +112,7 @@ def check(
     run: str | os.PathLike, video: str | os.PathLike, out: str | os.PathLike, overwrite: bool = False
 ) -> tuple[Recipe, Stream]:
     """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
-    folder = RunFolder(run)
-    if not (folder.path / LOCK).is_file():
-        raise InputError(f"{run}: not a run folder: no {LOCK} in it")
-    recipe = load(folder.path / LOCK, check_paths=False)
-    spec = recipe.model_spec
-    if spec.kind not in KINDS:
-        raise InputError(
-            f"{run}: {spec.name} is a {spec.kind}; reconstruct fits these kinds of model: {', '.join(KINDS)}"
-        )
-    if not folder.model.is_file():
-        raise InputError(f"{run}: no {folder.model.name} yet; `kvzoo resume {run}` trains to the end")
+    recipe = RunFolder(run).trained("reconstruct", KINDS)
     _check_out(Path(out), Path(video), overwrite)
 
     stream = open_video(video)

@@ -8,8 +8,8 @@ from typing import Any
 
 from kvzoo import catalog
 from kvzoo.errors import InputError
-from kvzoo.recipe.resolve import Recipe, check_data, load
-from kvzoo.run.folder import LOCK, RunFolder
+from kvzoo.recipe.resolve import Recipe, check_data
+from kvzoo.run.folder import RunFolder
 
 CLIPS = 128
 
@@ -48,10 +48,8 @@ def evaluate(run: str | os.PathLike, data: Mapping[str, Any] | None = None, clip
     from kvzoo.data.pipeline import open_data
     from kvzoo.run.fit import fingerprint
 
-    options = dict(recipe["model"])
     # One precision for all runs, whatever they were trained in.
-    with zoo.precision("float32"):
-        model = zoo.get(options.pop("name"), loss=recipe["loss"], weights=run, **options)
+    model = zoo.load(run, precision="float32")
     opened = open_data(section, recipe.loss_spec, model.clip_shape, recipe["fit"]["seed"])
     part = opened.training if data else opened.validation
     seen, *_ = part.arrays(clips)
@@ -86,17 +84,7 @@ def evaluate(run: str | os.PathLike, data: Mapping[str, Any] | None = None, clip
 
 def check(run: str | os.PathLike, data: Mapping[str, Any] | None = None) -> tuple[Recipe, dict]:
     """Return a run's recipe and the `data` section to evaluate; refuses what can be refused without Keras."""
-    run_folder = RunFolder(run)
-    if not (run_folder.path / LOCK).is_file():
-        raise InputError(f"{run}: not a run folder: no {LOCK} in it")
-    recipe = load(run_folder.path / LOCK, check_paths=not data)
-    kind = recipe.model_spec.kind
-    if kind not in EVALUATORS:
-        raise InputError(
-            f"{run}: {recipe.model_spec.name} is a {kind}; evaluate fits these kinds of model: {', '.join(EVALUATORS)}"
-        )
-    if not run_folder.model.is_file():
-        raise InputError(f"{run}: no {run_folder.model.name} yet; `kvzoo resume {run}` trains to the end")
+    recipe = RunFolder(run).trained("evaluate", EVALUATORS, check_paths=not data)
     if data:
         return recipe, _laid_over(recipe, data)
     if not recipe["data"]["validation"]:

@@ -137,7 +137,7 @@ def _prepare(recipe: Recipe) -> tuple[VideoModel, Data]:
 
         tf.config.experimental.enable_op_determinism()
     model = dict(recipe["model"])
-    with zoo.precision(settings["precision"]):
+    with zoo.dtype_policy(settings["precision"]):
         model = zoo.get(model.pop("name"), loss=recipe["loss"], compile=False, **model)
     zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
     return model, open_data(recipe["data"], recipe.loss_spec, model.clip_shape, settings["seed"])

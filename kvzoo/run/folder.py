@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -45,7 +46,7 @@ class RunFolder:
     def log(self) -> Path:
         return self.path / "log.txt"
 
-    def recipe(self, overrides: tuple[str, ...] = ()) -> Recipe:
+    def recipe(self, overrides: Iterable[str] = (), check_paths: bool = True) -> Recipe:
         """Return the recipe that the run was made with.
 
         Raises:
@@ -53,7 +54,23 @@ class RunFolder:
         """
         if not (self.path / LOCK).is_file():
             raise InputError(f"{self.path}: not a run folder: no {LOCK} in it")
-        return load(self.path / LOCK, overrides)
+        return load(self.path / LOCK, overrides, check_paths=check_paths)
+
+    def trained(self, verb: str, kinds: Iterable[str], check_paths: bool = False) -> Recipe:
+        """Return the recipe of a run that has a model, for a verb that fits some kinds of model.
+
+        Raises:
+            InputError: the folder is no run, its model is of another kind, or there is none yet.
+        """
+        recipe = self.recipe(check_paths=check_paths)
+        spec = recipe.model_spec
+        if spec.kind not in kinds:
+            raise InputError(
+                f"{self.path}: {spec.name} is a {spec.kind}; {verb} fits these kinds of model: {', '.join(kinds)}"
+            )
+        if not self.model.is_file():
+            raise InputError(f"{self.path}: no {self.model.name} yet; `kvzoo resume {self.path}` trains to the end")
+        return recipe
 
     def take(self) -> None:
         """Become the one writer of this folder.
