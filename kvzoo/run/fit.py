@@ -4,6 +4,7 @@ import logging
 import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -149,11 +150,21 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
     total = settings["steps"] or settings["epochs"] * max(1, len(data.training.videos) // settings["batch_size"])
     handler = logging.FileHandler(run_folder.log, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
+    handlers = [handler]
+    if not log.hasHandlers():
+        # Called from Python where nobody set logging up: progress goes to where `print` goes.
+        handlers.append(logging.StreamHandler(sys.stdout))
+        handlers[-1].setLevel(logging.INFO)
+    for each in handlers:
+        log.addHandler(each)
     log.setLevel(logging.DEBUG)
     try:
         log.info("run %s", run_folder.path)
         _report_data(data)
+        if record is None and recipe.lock.get("data", now := fingerprint(data)) != now:
+            log.warning(
+                "the data is not what the lock file's run had (fingerprint %s, now %s)", recipe.lock["data"], now
+            )
         history = History(run_folder, upto=step if record else None)
         held_out = data.validation or data.training
         shown = samples.fixed_clips(held_out)
@@ -201,7 +212,8 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
         log.exception("a fault of kvzoo's")
         raise
     finally:
-        log.removeHandler(handler)
+        for each in handlers:
+            log.removeHandler(each)
         handler.close()
 
 
