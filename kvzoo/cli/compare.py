@@ -24,9 +24,6 @@ def command(runs: tuple[str, ...], out: str, clips: int, as_json: bool) -> None:
     check(runs, out)
     with backend_starts():
         from kvzoo.apps.compare import compare
-        from kvzoo.run.fit import wake_backend
-
-        wake_backend()
     # A model a run: TensorFlow takes that for one that is traced again and again.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 

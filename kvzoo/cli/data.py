@@ -7,7 +7,7 @@ import click
 from kvzoo import catalog
 from kvzoo.errors import InputError
 from kvzoo.recipe.resolve import check_options
-from kvzoo.recipe.text import parse_value
+from kvzoo.recipe.text import parse_pairs
 
 
 @click.group()
@@ -29,13 +29,7 @@ def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
         )
     if size % 2:
         raise InputError(f"--size: mp4 wants an even number of pixels. Received: {size}")
-    given = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not equals:
-            raise InputError(f"-o {option}: key=value is wanted, such as videos=12")
-        given[key] = parse_value(value, f"-o {option}")
-    given = check_options("source", source, spec.options, given)
+    given = check_options("source", source, spec.options, parse_pairs(options, "-o", "videos=12"))
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--out {out}: {'is not empty' if folder.is_dir() else 'is a file'}")

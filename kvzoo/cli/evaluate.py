@@ -6,8 +6,7 @@ import math
 import click
 
 from kvzoo.cli.main import backend_starts
-from kvzoo.errors import InputError
-from kvzoo.recipe.text import parse_value
+from kvzoo.recipe.text import parse_pairs
 from kvzoo.run.evaluate import CLIPS, Evaluation, check
 
 
@@ -24,18 +23,10 @@ from kvzoo.run.evaluate import CLIPS, Evaluation, check
 @click.option("--json", "as_json", is_flag=True, help="An object with run, metrics and conditions.")
 def command(run: str, given: tuple[str, ...], clips: int, as_json: bool) -> None:
     """Measure the model of RUN, a run folder, on the clips that its recipe held out."""
-    data = {}
-    for option in given:
-        key, equals, value = option.partition("=")
-        if not equals or not key.strip():
-            raise InputError(f"--data {option}: key=value is wanted, such as path=new_clips")
-        data[key.strip()] = parse_value(value, f"--data {option}")
+    data = parse_pairs(given, "--data", "path=new_clips")
     check(run, data)
     with backend_starts():
         from kvzoo.run.evaluate import evaluate
-        from kvzoo.run.fit import wake_backend
-
-        wake_backend()
 
     evaluation = evaluate(run, data, clips)
     click.echo(_as_json(run, evaluation) if as_json else _as_table(evaluation))

@@ -19,8 +19,6 @@ def command(recipe: str, overrides: tuple[str, ...], out: str | None, smoke: boo
 
     planned(resolved.name, out)
     with backend_starts():
-        from kvzoo.run.fit import fit, wake_backend
-
-        wake_backend()
+        from kvzoo.run.fit import fit
 
     fit(resolved, out=out)

@@ -20,9 +20,6 @@ def command(run: str, video: str, out: str, overwrite: bool) -> None:
     _, stream = check(run, video, out, overwrite)
     with backend_starts():
         from kvzoo.apps.reconstruct import reconstruct
-        from kvzoo.run.fit import wake_backend
-
-        wake_backend()
 
     begin, bar = time.monotonic(), None
     if sys.stderr.isatty():

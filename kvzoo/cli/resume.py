@@ -15,8 +15,6 @@ def command(run: str, overrides: tuple[str, ...]) -> None:
     """Go on with RUN, a run folder, from its newest checkpoint."""
     RunFolder(run).recipe(overrides)
     with backend_starts():
-        from kvzoo.run.fit import resume, wake_backend
-
-        wake_backend()
+        from kvzoo.run.fit import resume
 
     resume(run, overrides)

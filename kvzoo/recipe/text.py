@@ -5,6 +5,7 @@ anchors, because an alias of an alias can grow without bound.
 """
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,21 @@ def parse(text: str, where: str) -> Tree:
 def parse_value(text: str, where: str) -> Any:
     """Parse one YAML value, such as the right side of `-o key=value`."""
     return _parse(text, where)[0]
+
+
+def parse_pairs(texts: Iterable[str], flag: str, example: str) -> dict[str, Any]:
+    """Parse what a flag of the command line was given: "key=value" strings, values in YAML.
+
+    Raises:
+        InputError: one has no key or no "=", or its value is not YAML; `flag` and `example` say what is wanted.
+    """
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"{flag} {text}: key=value is wanted, such as {example}")
+        pairs[key.strip()] = parse_value(value, f"{flag} {text}")
+    return pairs
 
 
 def _parse(text: str, where: str) -> tuple[Any, dict[Keys, Origin]]:

@@ -118,11 +118,6 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = ()) -> Run:
         run_folder.leave()
 
 
-def wake_backend() -> None:
-    """Make the backend find its devices, which is when its libraries print what they miss."""
-    keras.ops.convert_to_numpy(keras.ops.zeros(()))
-
-
 def fingerprint(data: Data) -> str:
     """Return a hash over what the data holds."""
     clips = [data.training, *data.tests.values()]
