@@ -113,6 +113,7 @@ SOURCES = Registry(
                 "part": Option(
                     "str", "normal", "normal: without anomalies; test: most with one or two", choices=("normal", "test")
                 ),
+                "rooms": Option("int", None, "rooms that all videos share; one for each when left out", minimum=1),
                 "seed": Option("int", 0, "seed of people, rooms, cameras and anomalies", minimum=0),
             },
             version=1,

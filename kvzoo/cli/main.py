@@ -110,6 +110,8 @@ def backend_starts():
         os.dup2(chatter.fileno(), 2)
         try:
             yield
+            # Grain warns while it loads where JAX is not installed; most verbs load it later than here.
+            import grain  # noqa: F401
             import keras
 
             # Finding its devices is when a backend prints what it misses.

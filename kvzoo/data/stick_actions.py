@@ -6,7 +6,7 @@ import numpy as np
 
 from kvzoo.data.source import Source, Video, square
 from kvzoo.data.stick_figures import ACTIONS, Body, draw_body, draw_scene, render
-from kvzoo.data.stick_rooms import draw_camera, draw_room, grey, tinted, with_wall
+from kvzoo.data.stick_rooms import Camera, Room, draw_camera, draw_room, grey, tinted, with_wall
 from kvzoo.errors import InputError, did_you_mean
 
 FPS = 25.0
@@ -64,9 +64,8 @@ class StickActions(Source):
         body = draw_body(np.random.default_rng((self._seed, 0, person)))
         room = camera = None
         if self._rooms:
-            rng = np.random.default_rng((self._seed, 2, index))
-            rng = np.random.default_rng((self._seed, 3, int(rng.integers(self._rooms))))
-            room, camera = with_wall(draw_room(rng), LIGHT), draw_camera(rng)
+            shared = int(np.random.default_rng((self._seed, 2, index)).integers(self._rooms))
+            room, camera = light_room(np.random.default_rng((self._seed, 3, shared)))
             body = in_dark_clothes(body)
         rng = np.random.default_rng((self._seed, 1, index))
         scene = draw_scene(rng, body, action, self._seconds, room, camera)
@@ -75,6 +74,11 @@ class StickActions(Source):
 
     def fingerprint(self) -> str:
         return f"{super().fingerprint()}-seed{self._seed}" + (f"-rooms{self._rooms}" if self._rooms else "")
+
+
+def light_room(rng: np.random.Generator) -> tuple[Room, Camera]:
+    """Return a room with a light wall, and a camera in it."""
+    return with_wall(draw_room(rng), LIGHT), draw_camera(rng)
 
 
 def in_dark_clothes(body: Body) -> Body:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from kvzoo.data.source import Source, Video, square
-from kvzoo.data.stick_actions import FPS
+from kvzoo.data.stick_actions import FPS, in_dark_clothes, light_room
 from kvzoo.data.stick_figures import (
     ACTIONS,
     BLEND,
@@ -50,6 +50,9 @@ class StickAnomalies(Source):
         actions: the normal ones; None for wave_two_hands, walk and jumping_jack.
         anomalies: actions, or "intruder"; None for bend, jump and intruder.
         part: "normal" holds no anomaly; "test" one or two in most videos, each for about 0.8 to 2.5 s.
+        rooms: rooms, each with its camera, that all videos share, of both parts: a fixed camera, as the field's
+            data sets have it. Walls are then light and clothes dark. None for a room of its own and any clothes
+            in each video.
         seed: of people, rooms, cameras, phases and anomalies.
 
     Raises:
@@ -66,6 +69,7 @@ class StickAnomalies(Source):
         actions: list[str] | None = None,
         anomalies: list[str] | None = None,
         part: str = "normal",
+        rooms: int | None = None,
         seed: int = 0,
     ):
         actions = tuple(actions or ("wave_two_hands", "walk", "jumping_jack"))
@@ -78,6 +82,7 @@ class StickAnomalies(Source):
         if seconds < 3:
             raise InputError(f"data.seconds: {seconds:g} is too short for an anomaly; 3 at least")
         self._seed, self._seconds, self._part, self._anomalies = seed, seconds, PARTS.index(part), anomalies
+        self._rooms = rooms
         self._times = np.arange(round(seconds * FPS)) / FPS
         listed = []
         for i in range(videos):
@@ -108,20 +113,26 @@ class StickAnomalies(Source):
         return labels if video.times is None else labels[video.times]
 
     def fingerprint(self) -> str:
-        return f"{super().fingerprint()}-{self._seed}-{'-'.join(self._anomalies)}"
+        rooms = f"-rooms{self._rooms}" if self._rooms else ""
+        return f"{super().fingerprint()}-{self._seed}-{'-'.join(self._anomalies)}{rooms}"
 
     def _scene(self, video: Video) -> tuple[Scene, list[tuple[float, float]]]:
         """Return a video's scene, the person first, and from when to when its pose is not the normal one."""
         index, person, action = video.key
         body = draw_body(np.random.default_rng((self._seed, 2, self._part, person)))
-        scene = draw_scene(np.random.default_rng((self._seed, 3, self._part, index)), body, action, self._seconds)
+        room = camera = None
+        if self._rooms:
+            room, camera = light_room(np.random.default_rng((self._seed, 5, index % self._rooms)))
+            body = in_dark_clothes(body)
+        rng = np.random.default_rng((self._seed, 3, self._part, index))
+        scene = draw_scene(rng, body, action, self._seconds, room, camera)
         scene = replace(scene, camera=replace(scene.camera, view=max(scene.camera.view, VIEW)))
         figure, intruders, interruptions = scene.figures[0], [], []
         if PARTS[self._part] == "test":
             rng = np.random.default_rng((self._seed, 4, index))
             for kind, start, stop in self._plan(rng, body):
                 if kind == INTRUDER:
-                    intruders.append(_intruder(rng, scene, start, stop))
+                    intruders.append(_intruder(rng, scene, start, stop, bool(self._rooms)))
                 else:
                     figure = _interrupted(figure, kind, start, stop)
                     interruptions.append((start, stop))
@@ -166,9 +177,11 @@ def _interrupted(figure: Figure, action: str, start: float, stop: float) -> Figu
     return replace(figure, spans=(*figure.spans[:-1], before, between, after))
 
 
-def _intruder(rng: np.random.Generator, scene: Scene, start: float, stop: float) -> Figure:
+def _intruder(rng: np.random.Generator, scene: Scene, start: float, stop: float, dark_clothes: bool) -> Figure:
     """Return a stranger who comes in from a side at about `start` and is out of the picture at about `stop`."""
     body, camera = draw_body(rng), scene.camera
+    if dark_clothes:
+        body = in_dark_clothes(body)
     facing, depth = float(rng.choice([-1.0, 1.0])), float(rng.choice([-1.0, 1.0]) * rng.uniform(0.2, 0.4))
     outside = 0.5 * camera.view / (1 + depth / 6) + REACH * body.height
     hurry = 2 * outside / ((stop - start) * walking_speed(body))
