@@ -121,6 +121,33 @@ SOURCES = Registry(
             groups="person",
         ),
         SourceSpec(
+            name="spliced_strips",
+            builder="kvzoo.data.spliced_strips:SplicedStrips",
+            summary="strips of several actions, and test videos that one of them cuts into, labelled frame by frame",
+            options={
+                "path": Option("path", help="folder of images, one subfolder an action", required=True),
+                "anomaly": Option("str", help="the action that interrupts; the others are normal", required=True),
+                "person": Option("str", r"(person\d+)", "regular expression that finds the person in a file's path"),
+                "part": Option(
+                    "str",
+                    "normal",
+                    "normal: clips of the normal actions; test: other people's, most with an anomaly",
+                    choices=("normal", "test"),
+                ),
+                "videos": Option("int", 36, "videos to splice for the test part", minimum=1),
+                "test_people": Option("list[str]", None, "people of the test part; drawn when left out"),
+                "test_share": Option("float", 0.3, "share of the people that is drawn", minimum=0.001, maximum=0.999),
+                "layout": Option(
+                    "str", "auto", "how frames lie in an image", choices=("auto", "horizontal", "vertical")
+                ),
+                "native_fps": Option("float", 25.0, "frames a second of the images' clips", minimum=0.001),
+                "seed": Option("int", 0, "seed of who is drawn and of the splices", minimum=0),
+            },
+            version=1,
+            labels=True,
+            groups="person",
+        ),
+        SourceSpec(
             name="strips",
             builder="kvzoo.data.strips:Strips",
             summary="a folder of images, one a clip, its frames side by side or stacked",

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it refuses and how, and that it stays light until it trains."""
 
+import csv
 import importlib.metadata
 import json
 import os
@@ -53,14 +54,25 @@ def test_help_names_every_verb(args, kvzoo_cli):
     done = kvzoo_cli(*args)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert {"list", "info", "fit", "resume", "evaluate", "reconstruct", "data", "doctor"} <= {
+    assert {"list", "info", "fit", "resume", "evaluate", "reconstruct", "anomaly", "data", "doctor"} <= {
         words[0] for words in lines if words
     }
 
 
 @pytest.mark.parametrize(
     "verb",
-    [["list"], ["info"], ["fit"], ["resume"], ["evaluate"], ["reconstruct"], ["data"], ["data", "synth"], ["doctor"]],
+    [
+        ["list"],
+        ["info"],
+        ["fit"],
+        ["resume"],
+        ["evaluate"],
+        ["reconstruct"],
+        ["anomaly"],
+        ["data"],
+        ["data", "synth"],
+        ["doctor"],
+    ],
 )
 def test_every_verb_has_help(verb, kvzoo_cli):
     done = kvzoo_cli(*verb, "--help")
@@ -321,6 +333,7 @@ def test_data_synth_writes_videos(kvzoo_cli, tmp_path):
     done = kvzoo_cli("data", "synth", "stick_actions", "--out", "made/clips", *options, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "2 videos in made/clips"
+    assert not (tmp_path / "made" / "clips" / "labels.csv").exists()
     files = sorted(f for f in (tmp_path / "made" / "clips").rglob("*") if f.is_file())
     assert [(f.parent.name, f.suffix) for f in files] == [("jump", ".mp4"), ("walk", ".mp4")]
     for file in files:
@@ -333,3 +346,24 @@ def test_data_synth_writes_videos(kvzoo_cli, tmp_path):
         assert any((frame != frames[0]).any() for frame in frames)
     again = kvzoo_cli("data", "synth", "stick_actions", "--out", "made/clips", *options, cwd=tmp_path)
     assert (again.returncode, again.stderr) == (2, "kvzoo: --out made/clips: is not empty\n")
+
+
+@pytest.mark.parametrize("part", ["test", "normal"])
+def test_data_synth_writes_the_labels_of_frames(part, kvzoo_cli, tmp_path):
+    options = {"videos": 6, "people": 2, "seconds": 3, "anomalies": ["bend"], "part": part}
+    given = [arg for key, value in options.items() for arg in ("-o", f"{key}={json.dumps(value)}")]
+    done = kvzoo_cli("data", "synth", "stick_anomalies", "--out", "made", "--size", "16", *given, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    with open(tmp_path / "made" / "labels.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["video", "start", "stop"]
+    assert done.stdout.splitlines()[-1] == f"6 videos in made, {len(rows)} anomalies in labels.csv"
+    source = catalog.SOURCES.get("stick_anomalies").load()(**options)
+    for video in source.videos:
+        assert (tmp_path / "made" / f"{video.name}.mp4").is_file()
+        labels = [0] * video.frames
+        for _, start, stop in (row for row in rows if row[0] == f"{video.name}.mp4"):
+            labels[int(start) : int(stop)] = [1] * (int(stop) - int(start))
+        assert labels == source.frame_labels(video).tolist()
+    assert (len(rows) > 2) == (part == "test")
+    assert {row[0] for row in rows} <= {f"{video.name}.mp4" for video in source.videos}

@@ -14,7 +14,8 @@ from PIL import Image
 from test_data import damage, number, picture, write_video, x264
 
 import kvzoo
-from kvzoo.apps.reconstruct import AHEAD, GIF_FRAMES, ahead, reconstruct, windows
+from kvzoo.apps.reconstruct import GIF_FRAMES, reconstruct
+from kvzoo.apps.streams import AHEAD, ahead, windows
 from kvzoo.cli.reconstruct import command
 from kvzoo.data.videos import open_video
 from kvzoo.errors import InputError
@@ -304,11 +305,11 @@ def test_a_fault_in_a_thread_reaches_the_caller():
 
 def test_windows():
     frames = [np.full((1, 1, 1), i) for i in range(7)]
-    assert [(w.ravel().tolist(), new) for w, new in windows(frames, 3)] == [
+    assert [(w.ravel().tolist(), new) for w, new in windows(frames, 3, 3)] == [
         ([0, 1, 2], 3),
         ([3, 4, 5], 3),
         ([4, 5, 6], 1),
     ]
-    assert [new for _, new in windows(frames[:6], 3)] == [3, 3]
-    assert [w.ravel().tolist() for w, _ in windows(frames[:2], 1)] == [[0], [1]]
-    assert list(windows(frames[:2], 3)) == []
+    assert [new for _, new in windows(frames[:6], 3, 3)] == [3, 3]
+    assert [w.ravel().tolist() for w, _ in windows(frames[:2], 1, 1)] == [[0], [1]]
+    assert list(windows(frames[:2], 3, 3)) == []

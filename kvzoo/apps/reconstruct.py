@@ -6,15 +6,13 @@ overlap, and what is held does not grow with the video.
 
 import math
 import os
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
+from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import square
 from kvzoo.data.videos import Stream, open_video
 from kvzoo.errors import InputError
@@ -28,11 +26,6 @@ KINDS = ("reconstructor",)
 SIDES = {".mp4": 256, ".gif": 128}
 # A GIF is held in memory until its last frame.
 GIF_FRAMES = 1000
-
-WINDOWS = 4  # a batch
-AHEAD = 2  # batches between two threads
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,7 +76,7 @@ def reconstruct(
     ending, written = Path(out).suffix.lower(), 0
     # Copied, as a frame that needs no resizing is still the decoder's memory.
     seen = (square(frame, image_size, channels).copy() for frame in stream)
-    decoded = ahead(batches(windows(seen, length)))
+    decoded = ahead(batches(windows(seen, length, length)))
     pairs = ahead(_forward(model, decoded))
 
     def pictures() -> Iterator[np.ndarray]:
@@ -144,78 +137,6 @@ def _check_out(out: Path, video: Path, overwrite: bool) -> None:
 
 def _too_short(video: str | os.PathLike, has: str, length: int) -> InputError:
     return InputError(f"{video}: {has}; the model takes {length} frames at once, at least as many are wanted")
-
-
-def windows(frames: Iterable[np.ndarray], length: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield windows (length, H, W, C) side by side, each with the number of frames at its end that are new.
-
-    Only the last one can have frames of the one before; of fewer frames than `length` there is none.
-    """
-    held, new = [], 0
-    for frame in frames:
-        held = [*held[-length + 1 :], frame] if length > 1 else [frame]
-        new += 1
-        if new == length:
-            yield np.stack(held), new
-            new = 0
-    if new and len(held) == length:
-        yield np.stack(held), new
-
-
-def batches(windows: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """Yield WINDOWS windows at a time, (B, T, H, W, C), and the number of new frames of each."""
-    held = []
-    for window in windows:
-        held.append(window)
-        if len(held) == WINDOWS:
-            yield np.stack([clip for clip, _ in held]), [new for _, new in held]
-            held = []
-    if held:
-        yield np.stack([clip for clip, _ in held]), [new for _, new in held]
-
-
-def ahead(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
-    """Yield what an iterator gives, made in a thread that is at most `depth` items ahead.
-
-    What is raised there is raised here. Closing this generator ends the thread and closes the iterator.
-    """
-    made: queue.Queue = queue.Queue(depth)
-    stopped = threading.Event()
-
-    def put(item) -> bool:
-        while not stopped.is_set():
-            try:
-                made.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                pass
-        return False
-
-    def make() -> None:
-        error = None
-        try:
-            for item in items:
-                if not put((item, None, False)):
-                    break
-        except BaseException as raised:
-            error = raised
-        finally:
-            items.close()
-        put((None, error, True))
-
-    thread = threading.Thread(target=make, name="kvzoo-ahead", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error, ended = made.get()
-            if error is not None:
-                raise error
-            if ended:
-                return
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _forward(model, clips: Iterator[tuple[np.ndarray, list[int]]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

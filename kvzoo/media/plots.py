@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from kvzoo.media.clips import written_whole
 
 
@@ -28,3 +30,79 @@ def write_curves(path: str | os.PathLike, panels: Mapping[str, Mapping[str, tupl
         axes.legend()
     with written_whole(path) as beside:
         figure.savefig(beside, dpi=120)
+
+
+def write_scores(
+    path: str | os.PathLike,
+    title: str,
+    scores: Sequence[float],
+    fps: float,
+    labels: Sequence[int] | None = None,
+    threshold: float | None = None,
+    frames: Mapping[int, np.ndarray] | None = None,
+) -> None:
+    """Write a score over time, and frames of the video above it.
+
+    Args:
+        path: of the PNG.
+        title: the video's name.
+        scores: one a frame.
+        fps: frames a second.
+        labels: 1 where a frame is anomalous: shaded.
+        threshold: a line, and what is above it is marked.
+        frames: pictures uint8 (H, W, C) by frame number: shown above, with lines to where they are.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import ConnectionPatch
+
+    seconds, frames = np.arange(len(scores)) / fps, frames or {}
+    figure = Figure(figsize=(9, 5 if frames else 3.2), layout="constrained")
+    rows = figure.subfigures(2, 1, height_ratios=(2, 3)) if frames else [None, figure]
+    axes = rows[1].subplots()
+    axes.plot(seconds, scores, linewidth=1.2)
+    if labels is not None:
+        axes.fill_between(
+            seconds, 0, 1, where=np.asarray(labels) > 0, step="mid", transform=axes.get_xaxis_transform(),
+            color="tab:red", alpha=0.15, label="labelled anomalous",
+        )  # fmt: skip
+    if threshold is not None:
+        axes.axhline(threshold, color="tab:red", linewidth=1, linestyle="--", label=f"threshold {threshold:.3g}")
+    if labels is not None or threshold is not None:
+        axes.legend(loc="upper left", fontsize=8)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("score")
+    axes.set_xlim(0, max(seconds[-1], 1 / fps))
+    axes.set_ylim(bottom=min(0.0, float(np.min(scores))))
+    axes.grid(alpha=0.3)
+    pictures = rows[0].subplots(1, len(frames), squeeze=False)[0] if frames else []
+    for above, (number, frame) in zip(pictures, frames.items(), strict=True):
+        above.imshow(frame if frame.shape[2] == 3 else frame[..., 0], cmap="gray", vmin=0, vmax=255)
+        above.set_title(f"{number / fps:.2f} s", fontsize=8)
+        above.set_axis_off()
+        figure.add_artist(
+            ConnectionPatch(
+                (0.5, 0), (number / fps, scores[number]), "axes fraction", "data", axesA=above, axesB=axes,
+                color="gray", linewidth=0.8, alpha=0.7,
+            )
+        )  # fmt: skip
+    figure.suptitle(title, fontsize=9)
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=110)
+
+
+def write_roc(path: str | os.PathLike, curves: Mapping[str, tuple[Sequence, Sequence]]) -> None:
+    """Write ROC curves: by name, each (false-alarm rates, hit rates)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
+    for name, (alarms, hits) in curves.items():
+        axes.plot(alarms, hits, label=name)
+    axes.set_xlabel("share of normal frames above the threshold")
+    axes.set_ylabel("share of anomalous frames above the threshold")
+    axes.set_aspect("equal")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize=8)
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=110)

@@ -86,7 +86,7 @@ def check(run: str | os.PathLike, data: Mapping[str, Any] | None = None) -> tupl
     """Return a run's recipe and the `data` section to evaluate; refuses what can be refused without Keras."""
     recipe = RunFolder(run).trained("evaluate", EVALUATORS, check_paths=not data)
     if data:
-        return recipe, _laid_over(recipe, data)
+        return recipe, laid_over(recipe, data)
     if not recipe["data"]["validation"]:
         raise InputError(
             f"{run}: its recipe holds nothing out; --data, such as --data path=new_clips, names other clips"
@@ -94,7 +94,8 @@ def check(run: str | os.PathLike, data: Mapping[str, Any] | None = None) -> tupl
     return recipe, recipe["data"]
 
 
-def _laid_over(recipe: Recipe, data: Mapping[str, Any]) -> dict:
+def laid_over(recipe: Recipe, data: Mapping[str, Any]) -> dict:
+    """Return a run's `data` section with other keys laid over it, checked; nothing of it is held out."""
     for key in ("validation", "tests"):
         if key in data:
             raise InputError(f"data.{key}: has no use here: all that --data names is evaluated")
