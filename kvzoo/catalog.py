@@ -10,6 +10,7 @@ from kvzoo.registry import (
     SamplerSpec,
     SourceSpec,
     Spec,
+    Term,
 )
 
 MODELS = Registry(
@@ -62,6 +63,118 @@ MODELS = Registry(
             article='"3D-CNNを用いたAutoencoderによる動画像の再構成" (code satolab12/3D-CNN-Autoencoder)',
             licence="Apache-2.0",
         ),
+        ModelSpec(
+            name="videogan",
+            builder="kvzoo.models.videogan:videogan",
+            summary="noise to a clip: a moving foreground painted through a mask over a still background",
+            kind="generator",
+            loss="adversarial",
+            critics={"critic": "kvzoo.models.videogan:videogan_critic"},
+            maps=("foreground", "mask", "background"),
+            terms={
+                "mask_l1": Term(
+                    "kvzoo.models.videogan:mask_l1", 0.1, maps=("mask",), help="mean of the mask: less foreground"
+                ),
+            },
+            options={
+                "frames": Option("int", 32, "frames of a clip", minimum=16, multiple_of=16),
+                "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
+                "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
+                "noise_dim": Option("int", 100, "numbers that a clip is made from", minimum=1),
+                "width": Option("int", 64, "filters of the last hidden layer", minimum=1),
+                "two_stream": Option("bool", True, "a still background behind; false is the one-stream ablation"),
+            },
+            tiny={"frames": 16, "image_size": 16, "noise_dim": 8, "width": 4},
+            optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+            parameters={"network": 16_245_383, "critic": 11_041_473},
+            macs=2_250_000_000,
+            paper='Vondrick et al., "Generating Videos with Scene Dynamics", NIPS 2016, arXiv 1609.02612 '
+            "(code cvondrick/videogan)",
+            licence="Apache-2.0",
+        ),
+        ModelSpec(
+            name="videogan_label",
+            builder="kvzoo.models.videogan:videogan_label",
+            summary="noise and a class to a clip: videogan with the label in its foreground stream",
+            kind="generator",
+            loss="adversarial",
+            critics={"critic": "kvzoo.models.videogan:videogan_label_critic"},
+            maps=("foreground", "mask", "background"),
+            terms={
+                "mask_l1": Term(
+                    "kvzoo.models.videogan:mask_l1", 0.1, maps=("mask",), help="mean of the mask: less foreground"
+                ),
+            },
+            options={
+                "frames": Option("int", 32, "frames of a clip", minimum=16, multiple_of=16),
+                "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
+                "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
+                "noise_dim": Option("int", 100, "numbers that a clip is made from", minimum=1),
+                "width": Option("int", 64, "filters of the last hidden layer", minimum=1),
+                "two_stream": Option("bool", True, "a still background behind; false is the one-stream ablation"),
+                "classes": Option("int", 4, "how many classes the data has", minimum=2),
+            },
+            tiny={"frames": 16, "image_size": 16, "noise_dim": 8, "width": 4, "classes": 3},
+            optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+            # at 4 classes: 16,384 more for each in the generator, 16,385 in the critic
+            parameters={"network": 16_310_919, "critic": 11_107_013},
+            macs=2_250_000_000,
+            paper="Vondrick et al., NIPS 2016 (VideoGAN); Odena et al., ICML 2017 (the class head)",
+            article="the article's extension of VideoGAN with labels",
+            licence="Apache-2.0",
+        ),
+        ModelSpec(
+            name="videogan_image",
+            builder="kvzoo.models.videogan:videogan_image",
+            summary="a still picture to the clip that follows it",
+            kind="generator",
+            loss="adversarial",
+            critics={"critic": "kvzoo.models.videogan:videogan_image_critic"},
+            maps=("foreground", "mask", "background"),
+            terms={
+                "first_frame_l1": Term(
+                    "kvzoo.models.videogan:first_frame_l1", 10.0, help="the first frame is the picture"
+                ),
+                # The original trains this network without it; 0 keeps it at hand.
+                "mask_l1": Term(
+                    "kvzoo.models.videogan:mask_l1", 0.0, maps=("mask",), help="mean of the mask: less foreground"
+                ),
+            },
+            options={
+                "frames": Option("int", 32, "frames of a clip", minimum=16, multiple_of=16),
+                "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
+                "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
+                "width": Option("int", 128, "filters of the last hidden layer", minimum=1),
+                "two_stream": Option("bool", True, "a still background behind; false is the one-stream ablation"),
+            },
+            tiny={"frames": 16, "image_size": 16, "width": 4},
+            optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+            parameters={"network": 68_216_455, "critic": 44_103_041},
+            macs=8_900_000_000,
+            paper="Vondrick et al., NIPS 2016, the conditional version (code cvondrick/videogan, main_conditional.lua)",
+            licence="Apache-2.0",
+        ),
+        ModelSpec(
+            name="tiny_c3d",
+            builder="kvzoo.models.tiny_c3d:tiny_c3d",
+            summary="a small 3D convolutional classifier of clips",
+            kind="classifier",
+            loss="cross_entropy",
+            options={
+                "frames": Option("int", 16, "frames of a clip", minimum=1),
+                "image_size": Option("int", 64, "height and width in pixels", minimum=1),
+                "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
+                "classes": Option("int", 6, "how many classes the data has", minimum=2),
+                "width": Option("int", 16, "filters of the first convolution", minimum=1),
+            },
+            tiny={"frames": 4, "image_size": 16, "width": 4},
+            optimizer={"name": "adam", "learning_rate": 1e-3},
+            parameters={"network": 140_246},
+            macs=62_800_000,
+            feature_layer="features",
+            paper="Tran et al., ICCV 2015, arXiv 1412.0767 (C3D, of which it is a small relative)",
+            licence="Apache-2.0",
+        ),
     ),
 )
 
@@ -75,6 +188,45 @@ LOSSES = Registry(
             kinds=("reconstructor",),
             sampler="window",
             example=".fit(clips)",
+        ),
+        LossSpec(
+            name="cross_entropy",
+            builder="kvzoo.losses.cross_entropy:CrossEntropy",
+            summary="cross-entropy of a clip's class, in nats",
+            kinds=("classifier",),
+            sampler="window",
+            example=".fit(clips, labels)",
+        ),
+        LossSpec(
+            name="adversarial",
+            builder="kvzoo.losses.adversarial:Adversarial",
+            summary="critics learn to tell real clips from generated ones, the generator to make them err, in turns",
+            options={
+                "variant": Option(
+                    "str",
+                    "log",
+                    "what critics and generator minimise",
+                    choices=("log", "hinge", "least_squares", "wasserstein_gp"),
+                ),
+                "gradient_penalty": Option(
+                    "float", None, "weight of wasserstein_gp's penalty; 10 when left out", minimum=0
+                ),
+                "label_smoothing": Option(
+                    "float", 0.0, "of log: real clips count as real by 1 minus this", minimum=0, maximum=0.5
+                ),
+                "critic_steps": Option("int", 1, "updates of the critics for each of the generator", minimum=1),
+                "critic_learning_rate": Option(
+                    "float", None, "of the critics; the generator's when left out", minimum=0
+                ),
+                "spectral_norm": Option("bool", False, "divide the critics' kernels by their spectral norm"),
+                "class_weight": Option(
+                    "float", 1.0, "weight of the class head's cross-entropy, where a critic has one", minimum=0
+                ),
+                "terms": Option("dict[str, float]", None, "weights of the model's own terms, by name"),
+            },
+            kinds=("generator",),
+            sampler="window",
+            example=".fit(clips), or .fit(clips, labels) where the generator or a critic takes labels",
         ),
     ),
 )
@@ -146,6 +298,23 @@ SOURCES = Registry(
             version=1,
             labels=True,
             groups="person",
+        ),
+        SourceSpec(
+            name="moving_shapes",
+            builder="kvzoo.data.moving_shapes:MovingShapes",
+            summary="large shapes that slide, bounce, circle and go diagonally before still walls, with their true masks",
+            options={
+                "videos": Option("int", 240, "videos to draw", minimum=1),
+                "shapes": Option("int", 24, "shapes that share them", minimum=1),
+                "seconds": Option("float", 2.4, "length of a video", minimum=0.2),
+                "motions": Option("list[str]", None, "slide, bounce, circle, diagonal; all when left out"),
+                "forms": Option("list[str]", None, "disc, square, triangle, star, ring; all when left out"),
+                "walls": Option("int", 8, "walls that the videos share", minimum=1),
+                "seed": Option("int", 0, "seed of shapes, walls and paths", minimum=0),
+            },
+            version=1,
+            labels=True,
+            groups="shape",
         ),
         SourceSpec(
             name="strips",

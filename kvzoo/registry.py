@@ -25,7 +25,7 @@ KINDS = {
     "classifier": "clip to logits",
 }
 
-OPTION_TYPES = ("int", "float", "bool", "str", "path", "list[int]", "list[float]", "list[str]")
+OPTION_TYPES = ("int", "float", "bool", "str", "path", "list[int]", "list[float]", "list[str]", "dict[str, float]")
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,32 @@ class Spec:
 
 
 @dataclass(frozen=True)
+class Term:
+    """A term that a network adds to its loss, beside what critics say.
+
+    Attributes:
+        function: "module:function", called as function(inputs, outputs) -> scalar. `inputs` has the step's
+            noise, label, image and clip (the real one, -1..1) by name, `outputs` the network's clip and each
+            of the spec's maps; all float32.
+        weight: the reference weight; a recipe weighs it anew by its name, and 0 turns it off.
+        maps: the maps that it reads; it is left out of a network that lacks one.
+        help: what it is.
+    """
+
+    function: str
+    weight: float = 1.0
+    maps: tuple[str, ...] = ()
+    help: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "maps", tuple(self.maps))
+
+    def load(self) -> Callable:
+        """Import and return the function."""
+        return load_object(self.function)
+
+
+@dataclass(frozen=True)
 class ModelSpec(Spec):
     """A model: its network's builder and what is known of it without Keras.
 
@@ -108,6 +134,8 @@ class ModelSpec(Spec):
         kind: what the network maps, one of KINDS.
         loss: the loss that trains it when none is named.
         critics: builders of the critics by name, for adversarial losses.
+        maps: names of the layers whose outputs are worth seeing beside the clip, such as a mask.
+        terms: further terms of its loss by name.
         tiny: options of a configuration small enough for tests on every backend.
         optimizer: name and arguments of the reference optimizer.
         l2: L2 penalty of the reference, added to the gradient as torch's weight_decay.
@@ -124,6 +152,8 @@ class ModelSpec(Spec):
     kind: str = "reconstructor"
     loss: str = "mse"
     critics: Mapping[str, str] = field(default_factory=dict)
+    maps: tuple[str, ...] = ()
+    terms: Mapping[str, Term] = field(default_factory=dict)
     tiny: Mapping[str, Any] = field(default_factory=dict)
     optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "adam", "learning_rate": 1e-3})
     l2: float = 0.0
@@ -140,6 +170,21 @@ class ModelSpec(Spec):
         super().__post_init__()
         if self.kind not in KINDS:
             raise InputError(f"model {self.name}: kind must be one of {', '.join(KINDS)}. Received: {self.kind!r}")
+        object.__setattr__(self, "maps", tuple(self.maps))
+        terms = {k: Term(**v) if isinstance(v, Mapping) else v for k, v in self.terms.items()}
+        object.__setattr__(self, "terms", terms)
+
+    def term_weights(self, given: Mapping[str, float] | None) -> dict[str, float]:
+        """Return the weight of each term: the given one, else the reference.
+
+        Raises:
+            InputError: a name that is no term of this model.
+        """
+        for name in given or {}:
+            if name not in self.terms:
+                known = f"; known: {', '.join(self.terms)}" if self.terms else "; the model has none"
+                raise InputError(f"unknown term {name!r} of {self.name}{did_you_mean(name, self.terms) or known}")
+        return {name: term.weight for name, term in self.terms.items()} | dict(given or {})
 
 
 @dataclass(frozen=True)

@@ -197,8 +197,8 @@ from kvzoo import register
 from kvzoo.errors import InputError
 from kvzoo.registry import LossSpec, ModelSpec
 from kvzoo.run.evaluate import check
-register(ModelSpec(name="judge", builder="nowhere:judge", kind="classifier", loss="entropy"))
-register(LossSpec(name="entropy", builder="nowhere:entropy", kinds=("classifier",)))
+register(ModelSpec(name="judge", builder="nowhere:judge", kind="translator", loss="entropy"))
+register(LossSpec(name="entropy", builder="nowhere:entropy", kinds=("translator",)))
 try:
     check({path!r})
 except InputError as error:
@@ -209,7 +209,7 @@ except InputError as error:
 def test_a_kind_without_an_evaluation_is_refused(in_process, tmp_path):
     (tmp_path / LOCK).write_text("model: judge\ndata: {source: stick_actions}\nfit: {steps: 1}\n")
     said = in_process(OTHER_KIND.replace("{path!r}", repr(str(tmp_path))))
-    assert "judge is a classifier; evaluate fits these kinds of model: reconstructor" in said
+    assert "judge is a translator; evaluate fits these kinds of model: reconstructor, generator, classifier" in said
 
 
 def test_the_table_names_every_figure_and_condition(run, own):

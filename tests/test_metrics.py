@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 from keras import ops
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 
 from kvzoo import catalog
 from kvzoo.errors import InputError
-from kvzoo.metrics import quality
+from kvzoo.metrics import frechet, quality
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["grey", "rgb"])
@@ -95,3 +96,31 @@ def test_arrays_that_only_broadcast_are_refused(metric):
 def test_frames_smaller_than_the_window_are_refused():
     with pytest.raises(InputError, match="at least 11 pixels"):
         quality.ssim(constant(0)[:, :, :10], constant(0)[:, :, :10])
+
+
+def test_frechet_distance_against_its_definition():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(200, 5)), rng.normal(size=(150, 5)) @ rng.normal(size=(5, 5)) + 1.0
+    c, d = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
+    root = scipy.linalg.sqrtm(c @ d).real
+    wanted = np.square(one.mean(0) - other.mean(0)).sum() + np.trace(c + d - 2 * root)
+    assert frechet.frechet_distance(one, other) == pytest.approx(wanted, rel=1e-9)
+    assert frechet.frechet_distance(other, one) == pytest.approx(wanted, rel=1e-9)
+    assert frechet.frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+    # Equal covariances: what is left is the distance between the means.
+    assert frechet.frechet_distance(one, one + [3, 4, 0, 0, 0]) == pytest.approx(25, rel=1e-9)
+    # Fewer clips than features: the covariances are singular.
+    assert np.isfinite(frechet.frechet_distance(one[:3], other[:3]))
+
+
+def test_mean_distance_against_all_pairs():
+    features = np.random.default_rng(0).normal(size=(12, 7))
+    pairs = [np.linalg.norm(a - b) for i, a in enumerate(features) for b in features[:i]]
+    assert frechet.mean_distance(features) == pytest.approx(np.mean(pairs), rel=1e-12)
+
+
+@pytest.mark.parametrize("features", [np.zeros((1, 4)), np.zeros(4), np.full((3, 4), np.nan)])
+def test_features_that_are_none_are_refused(features):
+    for measure in (frechet.mean_distance, lambda f: frechet.frechet_distance(f, np.zeros((3, 4)))):
+        with pytest.raises(InputError):
+            measure(features)

@@ -19,6 +19,7 @@ from kvzoo.errors import InputError, Interrupted, TrainingFailed
 from kvzoo.recipe.resolve import load
 from kvzoo.run import checkpoint
 from kvzoo.run.folder import RunFolder
+from kvzoo.run.training import collapses
 
 RECIPE = """
 model: {name: gru_ae, frames: 3, image_size: 16, latent_dim: 8, units: 12, width: 4}
@@ -294,3 +295,18 @@ def test_data_that_breaks_on_the_way_is_the_users_to_mend_and_nothing_is_lost(re
         kvzoo.fit(recipe, ["fit.steps=1000", "fit.sample_every=500"], out="run")
     assert [f.name for f in checkpoint.found(Path("run/checkpoints"))][:2] == ["step-00000003.npz", "step-00000006.npz"]
     assert "none of 10 videos" in Path("run/log.txt").read_text()
+
+
+def test_a_collapse_is_said_once():
+    def rows(*values, name="diversity"):
+        return [{"step": 10 * i, name: value} for i, value in enumerate(values)]
+
+    low = rows(0.0, 0.5, 0.05, 0.05, 0.05)
+    assert [bool(collapses(low[: i + 1])) for i in range(5)] == [False, False, False, False, True]
+    assert "the samples are nearly all alike" in collapses(low)[0]
+    assert not collapses(rows(0.0, 0.5, 0.05, 0.05, 0.05, 0.05))
+    assert not collapses(rows(0.0, 0.05, 0.05))  # step 0 does not count
+    assert collapses(rows(0.0, 0.05, 0.05, 0.05))
+    assert "hardly ever wrong" in collapses(rows(0.7, 0.01, 0.01, 0.01, name="d_loss"))[0]
+    assert not collapses(rows(0.7, -5.0, -5.0, -5.0, name="d_loss"))
+    assert not collapses(rows(0.7, 0.01, 0.2, 0.01, 0.01, name="d_loss"))

@@ -18,8 +18,30 @@ def tiny(name: str, **options):
     return kvzoo.get(name, **{**catalog.MODELS.get(name).tiny, **options})
 
 
-def clips_for(model, count: int = 4, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, *model.clip_shape), dtype=np.uint8)
+def examples_for(model, count: int = 4, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """Return what `fit` takes: clips, and labels where the model wants them."""
+    rng = np.random.default_rng(seed)
+    clips = rng.integers(0, 256, (count, *model.clip_shape), dtype=np.uint8)
+    return (clips, np.arange(count) % (model.classes or 2)) if model.takes_labels else (clips,)
+
+
+def inputs_for(network: keras.Model, count: int = 2, seed: int = 0) -> list[np.ndarray]:
+    """Return what a network takes, in the order of its inputs."""
+    rng = np.random.default_rng(seed)
+    draw = {"noise": rng.standard_normal, "label": lambda shape: np.arange(count)}
+    return [
+        draw.get(x.name, lambda shape: rng.uniform(-1, 1, shape))((count, *x.shape[1:])).astype(x.dtype)
+        for x in network.inputs
+    ]
+
+
+def networks_of(model) -> dict[str, keras.Model]:
+    return getattr(model, "networks", {"network": model.network})
+
+
+def loss_of(logs: dict):
+    """Return the loss of logs or of a history: of a GAN the generator's."""
+    return logs["loss"] if "loss" in logs else logs["g_loss"]
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -28,75 +50,86 @@ def name(request) -> str:
 
 
 def test_parameters_are_those_of_the_spec(name):
-    spec = catalog.MODELS.get(name)
-    model = kvzoo.get(name, compile=False)
-    counted = sum(math.prod(v.shape) for v in model.network.trainable_variables)
-    assert counted == spec.parameters["network"]
+    networks = networks_of(kvzoo.get(name, compile=False))
+    counted = {part: sum(math.prod(v.shape) for v in n.trainable_variables) for part, n in networks.items()}
+    assert counted == catalog.MODELS.get(name).parameters
 
 
-def test_network_maps_its_shape_and_is_finite(name):
-    model = tiny(name)
-    clips = np.random.default_rng(0).uniform(-1, 1, (2, *model.clip_shape)).astype("float32")
-    out = keras.ops.convert_to_numpy(model.network(clips))
-    assert out.shape == clips.shape
+def test_network_maps_as_its_kind_says_and_is_finite(name):
+    model, spec = tiny(name), catalog.MODELS.get(name)
+    inputs = inputs_for(model.network)
+    out = model.network.predict(inputs, verbose=0)
     assert np.isfinite(out).all()
-    assert np.abs(out).max() <= 1
+    if spec.kind == "classifier":
+        assert out.shape == (2, model.classes)
+    else:
+        assert out.shape == (2, *model.clip_shape)
+        assert np.abs(out).max() <= 1
+    if spec.kind == "reconstructor":
+        assert inputs[0].shape == out.shape
 
 
 def test_every_weight_learns(name):
     model = tiny(name)
+    # A bias before a batch norm changes nothing, so it has no gradient.
+    idle = {"bias"} if catalog.MODELS.get(name).kind == "generator" else set()
     before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
-    model.fit(clips_for(model), epochs=2, batch_size=2, verbose=0)
+    model.fit(*examples_for(model), epochs=2, batch_size=2, verbose=0)
     still = [
         v.path
         for v, b in zip(model.trainable_variables, before, strict=True)
-        if (keras.ops.convert_to_numpy(v) == b).all()
+        if (keras.ops.convert_to_numpy(v) == b).all() and v.name not in idle
     ]
     assert not still
 
 
 def test_loss_falls_on_one_repeated_batch(name):
+    if catalog.MODELS.get(name).kind == "generator":
+        pytest.skip("a game of two players has no loss that must fall")
     keras.utils.set_random_seed(0)
     model = tiny(name, compile=False)
     from kvzoo.zoo import compile_model
 
     compile_model(model, {"name": "adam", "learning_rate": 3e-3}, 0.0)
-    history = model.fit(clips_for(model), epochs=60, batch_size=4, verbose=0).history["loss"]
+    history = model.fit(*examples_for(model), epochs=60, batch_size=4, verbose=0).history["loss"]
     assert history[-1] < 0.8 * history[0]
 
 
 def test_fits_numpy_arrays_of_both_ranges(name):
     model = tiny(name)
-    clips = clips_for(model)
+    clips, *labels = examples_for(model)
     scaled = clips.astype("float32") / 127.5 - 1
-    assert model.evaluate(clips, verbose=0, return_dict=True)["loss"] == pytest.approx(
-        model.evaluate(scaled, verbose=0, return_dict=True)["loss"], rel=1e-5
-    )
-    assert np.isfinite(model.fit(scaled, verbose=0).history["loss"]).all()
+    if model.spec.kind != "generator":  # which is judged by fresh noise
+        assert model.evaluate(clips, *labels, verbose=0, return_dict=True)["loss"] == pytest.approx(
+            model.evaluate(scaled, *labels, verbose=0, return_dict=True)["loss"], rel=1e-5
+        )
+    for given in (clips, scaled):
+        assert np.isfinite(loss_of(model.fit(given, *labels, verbose=0).history)).all()
 
 
 def test_network_loads_with_stock_keras_in_a_fresh_process(name, tmp_path, in_process):
     model = tiny(name)
-    model.fit(clips_for(model), verbose=0)
+    model.fit(*examples_for(model), verbose=0)
     model.network.save(tmp_path / "model.keras")
-    clips = np.random.default_rng(1).uniform(-1, 1, (2, *model.clip_shape)).astype("float32")
-    np.save(tmp_path / "in.npy", clips)
+    inputs = inputs_for(model.network, seed=1)
+    np.savez(tmp_path / "in.npz", *inputs)
     in_process(
         "import keras, numpy as np, sys\n"
         f"network = keras.saving.load_model({str(tmp_path / 'model.keras')!r})\n"
         "assert not [m for m in sys.modules if m.startswith('kvzoo')]\n"
-        f"np.save({str(tmp_path / 'out.npy')!r}, network.predict(np.load({str(tmp_path / 'in.npy')!r}), verbose=0))\n"
+        f"given = np.load({str(tmp_path / 'in.npz')!r})\n"
+        "given = [given[name] for name in given.files]\n"
+        f"np.save({str(tmp_path / 'out.npy')!r}, network.predict(given, verbose=0))\n"
     )
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), model.network.predict(clips, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), model.network.predict(inputs, verbose=0), atol=1e-6)
 
 
 def test_weights_go_from_model_to_model(name, tmp_path):
-    first, clips = tiny(name), None
-    clips = clips_for(first)
-    first.fit(clips, verbose=0)
+    first = tiny(name)
+    first.fit(*examples_for(first), verbose=0)
     first.network.save(tmp_path / "model.keras")
-    second = tiny(name, weights=tmp_path / "model.keras")
-    np.testing.assert_array_equal(first.predict(clips, verbose=0), second.predict(clips, verbose=0))
+    second, inputs = tiny(name, weights=tmp_path / "model.keras"), inputs_for(first.network)
+    np.testing.assert_array_equal(first.network.predict(inputs, verbose=0), second.network.predict(inputs, verbose=0))
 
 
 def test_config_survives_json(name):
@@ -110,7 +143,7 @@ def test_mixed_precision_trains(name):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = tiny(name)
-        assert np.isfinite(model.fit(clips_for(model), verbose=0).history["loss"]).all()
+        assert np.isfinite(loss_of(model.fit(*examples_for(model), verbose=0).history)).all()
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -119,7 +119,7 @@ def check(runs: Sequence[str | os.PathLike], out: str | os.PathLike) -> list[Rec
         if path in seen:
             raise InputError(f"compare: {run} is the same run as {seen[path]}")
         seen[path] = run
-    recipes = [evaluation.check(run)[0] for run in runs]
+    recipes = [evaluation.check(run, verb="compare")[0] for run in runs]
     _same(runs, [recipe["model"] for recipe in recipes], recipes)
     folder = Path(out).absolute()
     while not os.path.lexists(folder):
@@ -181,7 +181,7 @@ def compare(runs: Sequence[str | os.PathLike], clips: int = CLIPS, out: str | os
         model = zoo.load(run, precision="float32")  # as `evaluate` measures it
         if shown is None:
             data = open_data(recipe["data"], recipe.loss_spec, model.clip_shape, recipe["fit"]["seed"])
-            shown, fps = fixed_clips(data.validation)[:clips], data.validation.videos[0].fps
+            shown, fps = fixed_clips(data.validation).clips[:clips], data.validation.videos[0].fps
         layer = recipe.model_spec.feature_layer
         code_shape = tuple(model.network.get_layer(layer).output.shape[1:]) if layer else None
         values = {

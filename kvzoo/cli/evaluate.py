@@ -7,7 +7,7 @@ import click
 
 from kvzoo.cli.main import backend_starts
 from kvzoo.recipe.text import parse_pairs
-from kvzoo.run.evaluate import CLIPS, Evaluation, check
+from kvzoo.run.evaluate import CLIPS, Asked, Evaluation, check
 
 
 @click.command()
@@ -19,16 +19,23 @@ from kvzoo.run.evaluate import CLIPS, Evaluation, check
     metavar="KEY=VALUE",
     help="Evaluate other data: a key of a recipe's data, such as path=new_clips. May be repeated.",
 )
-@click.option("--clips", type=click.IntRange(min=1), default=CLIPS, show_default=True, help="Clips to read at most.")
+@click.option(
+    "--clips",
+    type=click.IntRange(min=1),
+    help=f"Clips to read at most; {', '.join(f'{count} for a {kind}' for kind, count in CLIPS.items())} when left out.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of a generator's noise.")
+@click.option("--judge", type=click.Path(), help="Run of a classifier, to judge the classes of generated clips.")
 @click.option("--json", "as_json", is_flag=True, help="An object with run, metrics and conditions.")
-def command(run: str, given: tuple[str, ...], clips: int, as_json: bool) -> None:
+def command(run: str, given: tuple[str, ...], clips: int | None, seed: int, judge: str | None, as_json: bool) -> None:
     """Measure the model of RUN, a run folder, on the clips that its recipe held out."""
     data = parse_pairs(given, "--data", "path=new_clips")
-    check(run, data)
+    asked = Asked(seed, judge)
+    check(run, data, asked)
     with backend_starts():
         from kvzoo.run.evaluate import evaluate
 
-    evaluation = evaluate(run, data, clips)
+    evaluation = evaluate(run, data, clips, asked)
     click.echo(_as_json(run, evaluation) if as_json else _as_table(evaluation))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from kvzoo import catalog
 from kvzoo.data.samplers import Plan
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, regroup, resample, split
-from kvzoo.errors import InputError
+from kvzoo.errors import InputError, did_you_mean
 from kvzoo.registry import LossSpec
 
 log = logging.getLogger("kvzoo")
@@ -33,7 +33,7 @@ class Clips:
         sampler: cuts them into examples.
         image_size, channels: of every frame.
         short: "drop", "repeat_last" or "loop" for videos shorter than the sampler needs.
-        labels: class names in order, where examples carry labels.
+        classes: their names in order, where an example carries its class after its clip; else empty.
         broken: videos that turned out not to decode, wholly or in parts, by index, and why.
     """
 
@@ -43,7 +43,7 @@ class Clips:
     image_size: int
     channels: int
     short: str = "drop"
-    labels: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     broken: dict[int, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,11 +64,12 @@ class Clips:
         raise InputError(f"none of {len(self.videos)} videos can be decoded, such as {name}: {reason}")
 
     def read(self, video: Video, plan: Plan) -> tuple[np.ndarray, ...]:
-        """Return the example that a plan names: uint8 arrays."""
-        return tuple(
+        """Return the example that a plan names: uint8 arrays, and the class as int32 where examples carry it."""
+        clips = tuple(
             self.source.read(video, self._within(indices, video.frames), self.image_size, self.channels)
             for indices in plan
         )
+        return (*clips, np.int32(self.classes.index(video.label))) if self.classes else clips
 
     def cover(self, limit: int) -> list[tuple[Video, Plan]]:
         """Return at most `limit` fixed examples, spread evenly over videos and over time."""
@@ -134,7 +135,9 @@ class Data:
     skipped: tuple[Skipped, ...]
 
 
-def open_data(section: dict, loss: LossSpec, clip_shape: Sequence[int], seed: int) -> Data:
+def open_data(
+    section: dict, loss: LossSpec, clip_shape: Sequence[int], seed: int, classes: int | Sequence[str] | None = None
+) -> Data:
     """Open the `data` section of a resolved recipe.
 
     Args:
@@ -142,15 +145,21 @@ def open_data(section: dict, loss: LossSpec, clip_shape: Sequence[int], seed: in
         loss: says what an example is.
         clip_shape: (T, H, W, C) of the network.
         seed: decides which groups are held out.
+        classes: whether examples carry their class: None, they do not; a number, how many classes the data must
+            have, 0 for any; or their names in order.
 
     Raises:
-        InputError: nothing usable.
+        InputError: nothing usable, or classes other than are wanted.
     """
     clips, skipped = _open(section, clip_shape)
+    if classes is not None:
+        clips = replace(clips, classes=_classes(clips, classes, section))
     training, held_out = split(clips.videos, section["validation"], seed)
     tests = {}
     for name, test in section["tests"].items():
         tests[name], more = _open(test, clip_shape)
+        if classes is not None:
+            tests[name] = replace(tests[name], classes=_classes(tests[name], clips.classes, test))
         skipped += more
     validation = replace(clips, videos=held_out, broken={}) if held_out else None
     return Data(replace(clips, videos=training, broken={}), validation, tests, tuple(skipped))
@@ -177,6 +186,24 @@ def _open(section: dict, clip_shape: Sequence[int]) -> tuple[Clips, list[Skipped
         why = f", such as {skipped[0].name}: {skipped[0].reason}" if skipped else ""
         raise InputError(f"{where}: nothing usable among {len(skipped)} videos{why}")
     return Clips(source, videos, sampler, image_size, channels, section["short"]), skipped
+
+
+def _classes(clips: Clips, wanted: int | Sequence[str], section: dict) -> tuple[str, ...]:
+    """Return the names of the classes in order, which are the videos' labels."""
+    found = sorted({video.label for video in clips.videos})
+    where = section.get("path") or section["source"]
+    if nameless := next((video for video in clips.videos if not video.label), None):
+        raise InputError(f"{where}: the model is trained with labels, and {nameless.name} has none")
+    shown = ", ".join(found[:12]) + (", …" if len(found) > 12 else "")
+    if isinstance(wanted, int):
+        if wanted and len(found) != wanted:
+            raise InputError(f"{where}: has {len(found)} classes ({shown}), the model {wanted}; set model.classes")
+        return tuple(found)
+    if unknown := sorted(set(found) - set(wanted)):
+        raise InputError(
+            f"{where}: no class {unknown[0]!r}{did_you_mean(unknown[0], wanted)}; known: {', '.join(wanted)}"
+        )
+    return tuple(wanted)
 
 
 def batches(clips: Clips, batch_size: int, seed: int, start: int = 0, threads: int | None = None) -> grain.IterDataset:

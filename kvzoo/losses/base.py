@@ -33,7 +33,12 @@ class VideoModel(keras.Model):
         spec: the record that it was made from.
         config: the options that it was built with.
         loss_name: the registered loss that trains it.
+        takes_labels: whether an example carries its class.
+        classes: how many there are; None where the model does not say.
     """
+
+    takes_labels = False
+    classes: int | None = None
 
     def __init__(self, networks: dict[str, keras.Model], spec: ModelSpec, config: dict, loss_name: str):
         super().__init__(name=spec.name)
@@ -47,6 +52,11 @@ class VideoModel(keras.Model):
 
     def call(self, x, training=None):
         return self.network(to_unit_range(x), training=training)
+
+    @property
+    def wanted_classes(self) -> int | None:
+        """How many classes the data must have, 0 for any number; None where examples carry no class."""
+        return (self.classes or 0) if self.takes_labels else None
 
     @property
     def clip_shape(self) -> tuple[int, ...]:

@@ -106,3 +106,20 @@ def write_roc(path: str | os.PathLike, curves: Mapping[str, tuple[Sequence, Sequ
     axes.legend(loc="lower right", fontsize=8)
     with written_whole(path) as beside:
         figure.savefig(beside, dpi=110)
+
+
+def write_captioned(path: str | os.PathLike, images: Sequence[np.ndarray], captions: Sequence[str]) -> None:
+    """Write pictures uint8 (H, W, C) side by side, four a row, with a caption above each."""
+    from matplotlib.figure import Figure
+
+    columns = min(4, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(2.2 * columns, 2.5 * rows), layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in places:
+        axes.set_axis_off()
+    for axes, image, caption in zip(places, images, captions, strict=False):
+        axes.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255)
+        axes.set_title(caption, fontsize=8)
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=110)

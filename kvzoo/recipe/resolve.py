@@ -250,6 +250,11 @@ class _Checker:
                 ("loss",),
                 f"the loss {loss.name} trains {' and '.join(loss.kinds)} models; {spec.name} is a {spec.kind}",
             )
+        if "terms" in values["loss"]:
+            try:
+                values["loss"]["terms"] = spec.term_weights(values["loss"]["terms"])
+            except InputError as error:
+                self._fail(("loss", "terms"), str(error))
         values["data"] = self.data(values["data"], loss, ("data",))
         values["fit"] = self._fit(values["fit"], spec)
         if smoke:

@@ -96,6 +96,7 @@ _TYPES = {
     "list[int]": list[int],
     "list[float]": list[float],
     "list[str]": list[str],
+    "dict[str, float]": dict[str, float],
 }
 
 

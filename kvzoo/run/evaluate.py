@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kvzoo import catalog
@@ -11,7 +11,19 @@ from kvzoo.errors import InputError
 from kvzoo.recipe.resolve import Recipe, check_data
 from kvzoo.run.folder import RunFolder
 
-CLIPS = 128
+
+@dataclass(frozen=True)
+class Asked:
+    """What an evaluation of a generator can be asked.
+
+    Attributes:
+        seed: of the noise.
+        judge: run folder of a classifier of the same classes, asked whether generated clips are of the class that
+            was asked for.
+    """
+
+    seed: int = 0
+    judge: str | os.PathLike | None = None
 
 
 @dataclass(frozen=True)
@@ -28,20 +40,29 @@ class Evaluation:
     conditions: dict[str, Any]
 
 
-def evaluate(run: str | os.PathLike, data: Mapping[str, Any] | None = None, clips: int = CLIPS) -> Evaluation:
+def evaluate(
+    run: str | os.PathLike,
+    data: Mapping[str, Any] | None = None,
+    clips: int | None = None,
+    asked: Asked = Asked(),
+) -> Evaluation:
     """Measure a run's model on the groups that its recipe held out, or on other data.
 
     Args:
         run: a run folder.
         data: keys of a recipe's `data` laid over the run's own, such as {"path": "new_clips"}; all that they
             name is then evaluated.
-        clips: how many examples at most; the same ones for the same data and seed.
+        clips: how many examples at most; the same ones for the same data and seed. As many as CLIPS says for the
+            kind of model when None.
+        asked: of generators only.
 
     Raises:
         InputError: no run, no model yet, a kind of model without an evaluation, unknown keys of data, nothing
             held out, no data.
     """
-    recipe, section = check(run, data)
+    recipe, section = check(run, data, asked)
+    kind = recipe.model_spec.kind
+    clips = CLIPS[kind] if clips is None else clips
     if clips < 1:
         raise InputError(f"clips: at least 1 is wanted. Received: {clips}")
     from kvzoo import zoo
@@ -50,11 +71,12 @@ def evaluate(run: str | os.PathLike, data: Mapping[str, Any] | None = None, clip
 
     # One precision for all runs, whatever they were trained in.
     model = zoo.load(run, precision="float32")
-    opened = open_data(section, recipe.loss_spec, model.clip_shape, recipe["fit"]["seed"])
+    classes = recipe.lock.get("classes", model.wanted_classes)
+    opened = open_data(section, recipe.loss_spec, model.clip_shape, recipe["fit"]["seed"], classes)
     part = opened.training if data else opened.validation
-    seen, *_ = part.arrays(clips)
-    measure, measures = EVALUATORS[recipe.model_spec.kind]
-    metrics = measure(model, seen, recipe["fit"]["batch_size"])
+    examples = part.arrays(clips)
+    seen = examples[0]
+    measured = EVALUATORS[kind](model, examples, recipe["fit"]["batch_size"], asked)
 
     frames, image_size, _, channels = model.clip_shape
     rates = sorted({video.fps for video in part.videos})
@@ -74,17 +96,23 @@ def evaluate(run: str | os.PathLike, data: Mapping[str, Any] | None = None, clip
         "channels": channels,
         "fps": " to ".join(f"{rate:g}" for rate in dict.fromkeys((rates[0], rates[-1]))),
         "short": section["short"],
-        "value_range": "0 to 1, the model's output neither clipped nor rounded",
+        **({"classes": list(part.classes)} if part.classes else {}),
+        **measured.conditions,
         "precision": "float32",
-        "measures": measures,
+        "measures": measured.measures,
     }
     warning = _reused(recipe, section) if data else _changed(recipe, conditions["fingerprint"])
-    return Evaluation(metrics, conditions | ({"warning": warning} if warning else {}))
+    return Evaluation(measured.metrics, conditions | ({"warning": warning} if warning else {}))
 
 
-def check(run: str | os.PathLike, data: Mapping[str, Any] | None = None) -> tuple[Recipe, dict]:
+def check(
+    run: str | os.PathLike, data: Mapping[str, Any] | None = None, asked: Asked = Asked(), verb: str = "evaluate"
+) -> tuple[Recipe, dict]:
     """Return a run's recipe and the `data` section to evaluate; refuses what can be refused without Keras."""
-    recipe = RunFolder(run).trained("evaluate", EVALUATORS, check_paths=not data)
+    kinds = ("reconstructor",) if verb == "compare" else EVALUATORS
+    recipe = RunFolder(run).trained(verb, kinds, check_paths=not data)
+    if asked.judge is not None:
+        _check_judge(recipe, RunFolder(asked.judge).trained("--judge", ("classifier",)))
     if data:
         return recipe, laid_over(recipe, data)
     if not recipe["data"]["validation"]:
@@ -92,6 +120,14 @@ def check(run: str | os.PathLike, data: Mapping[str, Any] | None = None) -> tupl
             f"{run}: its recipe holds nothing out; --data, such as --data path=new_clips, names other clips"
         )
     return recipe, recipe["data"]
+
+
+def _check_judge(recipe: Recipe, judge: Recipe) -> None:
+    classes, known = recipe.lock.get("classes"), judge.lock.get("classes")
+    if not classes:
+        raise InputError(f"--judge: {recipe.model_spec.name} was trained without labels, so no class can be asked for")
+    if classes != known:
+        raise InputError(f"--judge: knows the classes {', '.join(known or ())}, the run has {', '.join(classes)}")
 
 
 def laid_over(recipe: Recipe, data: Mapping[str, Any]) -> dict:
@@ -131,12 +167,21 @@ def _reused(recipe: Recipe, section: dict) -> str | None:
     return "the run's own data, read in another way: videos that it was trained on may be among them"
 
 
-def _reconstruction(model, clips, batch_size: int) -> dict[str, float]:
-    """Measure a reconstructor on clips uint8 (N, T, H, W, C)."""
+@dataclass(frozen=True)
+class _Measured:
+    """What an evaluator found: figures, what each is, and conditions of its own."""
+
+    metrics: dict[str, float]
+    measures: dict[str, str]
+    conditions: dict[str, Any] = field(default_factory=dict)
+
+
+def _reconstruction(model, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
     import numpy as np
 
     from kvzoo.metrics import quality
 
+    clips = examples[0]
     parts: dict[str, list] = {"mse": [], "psnr": [], "ssim": [], "sharpness": [], "input_sharpness": []}
     for start in range(0, len(clips), batch_size):
         batch = clips[start : start + batch_size]
@@ -150,20 +195,114 @@ def _reconstruction(model, clips, batch_size: int) -> dict[str, float]:
     metrics = {name: float(np.concatenate(values).mean()) for name, values in parts.items()}
     shown, wanted = metrics["sharpness"], metrics["input_sharpness"]
     # Of the means: a frame without any detail has no ratio of its own.
-    return {**metrics, "sharpness_ratio": shown / wanted if wanted else float("nan")}
+    metrics["sharpness_ratio"] = shown / wanted if wanted else float("nan")
+    measures = {
+        "mse": "mean squared error of all values; on -1 to 1, as the loss mse has it, four times that",
+        "psnr": "dB, mean of the clips' PSNR, each from the error of its whole clip",
+        "ssim": "mean of the frames' SSIM: Gaussian window of 11 pixels, sigma 1.5, mean of channels (scikit-image)",
+        "sharpness": "mean of the frames' variance of the Laplacian (OpenCV), output",
+        "input_sharpness": "the same of the input",
+        "sharpness_ratio": "sharpness / input_sharpness: below 1 the output is blurred, above 1 it adds grain",
+    }
+    return _Measured(metrics, measures, {"value_range": "0 to 1, the model's output neither clipped nor rounded"})
 
 
-# How each kind of model is measured, and what the figures are.
-EVALUATORS = {
-    "reconstructor": (
-        _reconstruction,
-        {
-            "mse": "mean squared error of all values; on -1 to 1, as the loss mse has it, four times that",
-            "psnr": "dB, mean of the clips' PSNR, each from the error of its whole clip",
-            "ssim": "mean of the frames' SSIM: Gaussian window of 11 pixels, sigma 1.5, mean of channels (scikit-image)",
-            "sharpness": "mean of the frames' variance of the Laplacian (OpenCV), output",
-            "input_sharpness": "the same of the input",
-            "sharpness_ratio": "sharpness / input_sharpness: below 1 the output is blurred, above 1 it adds grain",
-        },
+def _classification(model, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
+    import numpy as np
+    from sklearn.metrics import balanced_accuracy_score, log_loss
+
+    clips, labels = examples
+    logits = np.concatenate(
+        [
+            np.asarray(model.predict_on_batch(clips[i : i + batch_size]), np.float64)
+            for i in range(0, len(clips), batch_size)
+        ]
     )
-}
+    chances = np.exp(logits - logits.max(1, keepdims=True))
+    chances /= chances.sum(1, keepdims=True)
+    metrics = {
+        "accuracy": float((logits.argmax(1) == labels).mean()),
+        "balanced_accuracy": float(balanced_accuracy_score(labels, logits.argmax(1))),
+        "cross_entropy": float(log_loss(labels, chances, labels=np.arange(logits.shape[1]))),
+    }
+    measures = {
+        "accuracy": "share of the clips whose highest logit is their class's",
+        "balanced_accuracy": "mean of the classes' accuracy (scikit-learn)",
+        "cross_entropy": "nats, mean of the clips' (scikit-learn)",
+    }
+    return _Measured(metrics, measures, {"value_range": "logits"})
+
+
+def _generation(model, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
+    import numpy as np
+
+    from kvzoo.metrics.frechet import frechet_distance, mean_distance
+    from kvzoo.run.features import FrozenFeatures
+
+    if len(examples[0]) < 4:
+        raise InputError(f"evaluate: at least 4 real clips are wanted, two for each half. Received: {len(examples[0])}")
+    # Fixed halves of the real clips, of equal size; what is generated is as many as one of them.
+    order = np.random.default_rng(0).permutation(len(examples[0]))
+    count = len(order) // 2
+    real, labels = examples[0][order], examples[1][order] if len(examples) > 1 else None
+    inputs, given = {x.name for x in model.network.inputs}, {}
+    if "label" in inputs:
+        given["labels"] = labels[:count]
+    if "image" in inputs:
+        given["images"] = real[:count, 0]
+    made = model.generate(count, seed=asked.seed, **given)
+
+    frames, image_size, *_ = model.clip_shape
+    features = FrozenFeatures(frames, image_size)
+    first, second, fake = features(real[:count]), features(real[count : 2 * count]), features(made)
+    # Against the half whose labels and images it was given none of.
+    metrics = {
+        "frechet_distance": frechet_distance(fake, second),
+        "real_frechet_distance": frechet_distance(first, second),
+        "diversity": mean_distance(fake),
+        "real_diversity": mean_distance(second),
+    }
+    metrics["frechet_ratio"] = metrics["frechet_distance"] / (metrics["real_frechet_distance"] or float("nan"))
+    metrics["diversity_ratio"] = metrics["diversity"] / (metrics["real_diversity"] or float("nan"))
+    measures = {
+        "frechet_distance": "squared Fréchet distance of generated clips to one half of the real ones, in the features",
+        "real_frechet_distance": "the same of the other half of the real ones",
+        "diversity": "mean distance between two generated clips, in the features",
+        "real_diversity": "the same of real ones",
+        "frechet_ratio": "frechet_distance / real_frechet_distance: 1 is as near as real clips are",
+        "diversity_ratio": "diversity / real_diversity: near 0 the clips are all alike",
+    }
+    conditions = {
+        "features": features.name,
+        "generated": count,
+        "noise_seed": asked.seed,
+        "value_range": "0 to 255, generated clips rounded to whole numbers as the real ones are",
+    }
+    if asked.judge is not None and labels is not None:
+        accuracy, judge = _agreement(asked.judge, made, labels[:count])
+        metrics["class_accuracy"] = accuracy
+        measures["class_accuracy"] = "share of the generated clips that the judge takes for the class asked for"
+        conditions["judge"] = judge
+    return _Measured(metrics, measures, conditions)
+
+
+def _agreement(run: str | os.PathLike, made, labels) -> tuple[float, str]:
+    """Return the share of generated clips that a run's classifier takes for the class asked for, and its name."""
+    import numpy as np
+
+    from kvzoo import zoo
+
+    judge = zoo.load(run, precision="float32")
+    if judge.clip_shape[-1] == 1 and made.shape[-1] == 3:
+        raise InputError(f"--judge {run}: takes grey clips, these are in colour")
+    if judge.clip_shape[-1] == 3 and made.shape[-1] == 1:
+        made = made.repeat(3, axis=-1)
+    if tuple(made.shape[1:]) != judge.clip_shape:
+        raise InputError(f"--judge {run}: takes clips {judge.clip_shape}. Received: {tuple(made.shape[1:])}")
+    taken = [np.asarray(judge.predict_on_batch(made[i : i + 16])).argmax(1) for i in range(0, len(made), 16)]
+    return float((np.concatenate(taken) == labels).mean()), f"{judge.spec.name} of {run}"
+
+
+# How each kind of model is measured, and on how many clips where nobody says.
+EVALUATORS = {"reconstructor": _reconstruction, "generator": _generation, "classifier": _classification}
+CLIPS = {"reconstructor": 128, "generator": 512, "classifier": 512}

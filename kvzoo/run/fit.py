@@ -26,6 +26,16 @@ from kvzoo.run.training import History, Loop, Progress, Signals, _duration, call
 log = logging.getLogger("kvzoo")
 
 SHOWN = 10  # skipped files named on the terminal; the log has all
+# What metrics' names begin or end with, and the panel that they share.
+PANELS = (
+    ("psnr", "PSNR in dB"),
+    ("g_loss", "loss"),
+    ("d_loss", "loss"),
+    ("loss", "loss"),
+    ("accuracy", "accuracy"),
+    ("g_norm", "gradient norm"),
+    ("d_norm", "gradient norm"),
+)
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,8 @@ def _prepare(recipe: Recipe) -> tuple[VideoModel, Data]:
     with zoo.dtype_policy(settings["precision"]):
         model = zoo.get(model.pop("name"), loss=recipe["loss"], compile=False, **model)
     zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
-    return model, open_data(recipe["data"], recipe.loss_spec, model.clip_shape, settings["seed"])
+    data = open_data(recipe["data"], recipe.loss_spec, model.clip_shape, settings["seed"], model.wanted_classes)
+    return model, data
 
 
 def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.RunFolder, record: dict | None) -> Run:
@@ -163,10 +174,9 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
         history = History(run_folder, upto=step if record else None)
         held_out = data.validation or data.training
         shown = samples.fixed_clips(held_out)
-        fps = held_out.videos[0].fps
 
-        def sample(at: int) -> None:
-            samples.draw(model, shown, run_folder.samples / f"step-{at:06d}", fps)
+        def sample(at: int) -> dict[str, float]:
+            return samples.draw(model, shown, run_folder.samples / f"step-{at:06d}")
 
         validation = data.validation and data.validation.arrays(settings["validation_clips"])
         user_callbacks = [_callback(c) for c in recipe["callbacks"]]
@@ -187,12 +197,13 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
                 progress,
             )
             if record is None:
+                row = {"step": 0, **sample(0)}
                 if validation is not None:
                     first = model.evaluate(*validation, batch_size=settings["batch_size"], verbose=0, return_dict=True)
-                    row = {"step": 0, **{f"val_{name}": float(value) for name, value in first.items()}}
+                    row |= {f"val_{name}": float(value) for name, value in first.items()}
+                if len(row) > 1:
                     history.add(row)
                     progress.interval(row, 0.0)
-                sample(0)
             elif step % settings["sample_every"]:
                 loop.metrics_at_start = [keras.ops.convert_to_numpy(v) for v in model.metrics_variables]
             _fit_intervals(model, data, recipe, total, loop, validation, user_callbacks)
@@ -302,6 +313,8 @@ def _lock(recipe: Recipe, data: Data) -> dict:
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "data": fingerprint(data),
+        "fps": data.training.videos[0].fps,
+        **({"classes": list(data.training.classes)} if data.training.classes else {}),
     }
 
 
@@ -328,8 +341,13 @@ def _draw_history(history: History, run_folder: folder.RunFolder) -> None:
     panels: dict[str, dict] = {}
     for name in names:
         metric = name.removeprefix("val_")
-        unit = {"psnr": "PSNR in dB"}.get(metric, metric)
-        panels.setdefault(unit, {})["held out" if name != metric else "training"] = history.curve(name)
+        part = "held out" if name != metric else "training"
+        for ending, unit in PANELS:
+            if metric.startswith(ending) or metric.endswith(ending):
+                panels.setdefault(unit, {})[f"{metric}, {part}" if unit != metric else part] = history.curve(name)
+                break
+        else:
+            panels.setdefault(metric, {})[part] = history.curve(name)
     if panels:
         write_curves(run_folder.path / "loss.png", panels)
 
@@ -339,6 +357,6 @@ def _say_done(history: History, run_folder: folder.RunFolder, total: int, second
     result = "".join(f", {name.removeprefix('val_')} {value:.4g} held out" for name, value in last.items())
     newest = sorted(run_folder.samples.glob("*.png"))[-1]
     log.info("done: %d steps in %s%s", total, _duration(seconds), result)
-    log.info("look at  %s  (input above, result below)", newest)
+    log.info("look at  %s", newest)
     log.info("curves   %s", run_folder.path / "loss.png")
     log.info("model    %s", run_folder.model)

@@ -150,6 +150,28 @@ class Signals:
         self.received = signal.Signals(number).name
 
 
+INTERVALS = 3  # so many in a row beyond a bound are a collapse
+LEAST_DIVERSITY = 0.1  # of the sample's clips, in parts of the real ones'
+LEAST_CRITIC_LOSS = 0.05  # below it a critic is hardly ever wrong, and its gradient says little
+
+
+def collapses(rows: list[dict[str, float]]) -> list[str]:
+    """Return what the last row of a generator's history gives reason to warn of, in words; each is said once."""
+    said = []
+    names = [name for name in rows[-1] if name == "diversity" or name.startswith("d_loss")]
+    for name in names:
+        bound = LEAST_DIVERSITY if name == "diversity" else LEAST_CRITIC_LOSS
+        # A critic's loss below 0 is the Wasserstein one's, which has no such bound. At step 0 nothing is learned yet.
+        beyond = [0 <= row.get(name, bound) < bound for row in rows if row["step"]]
+        if len(beyond) >= INTERVALS and all(beyond[-INTERVALS:]) and not any(beyond[-INTERVALS - 1 : -INTERVALS]):
+            meaning = "the samples are nearly all alike" if name == "diversity" else "the critic is hardly ever wrong"
+            said.append(
+                f"{name} is {rows[-1][name]:.3g}, under {bound:g} for {INTERVALS} intervals: {meaning}; "
+                "the generator may have collapsed"
+            )
+    return said
+
+
 class Loop(keras.callbacks.Callback):
     """Keeps a run's folder while `fit` runs.
 
@@ -159,7 +181,7 @@ class Loop(keras.callbacks.Callback):
         step: steps done before.
         total: steps at the end.
         checkpoint_every: steps.
-        sample: draws a sample, given the step.
+        sample: draws a sample, given the step, and returns its figures.
         signals: asked after each step.
         record: what checkpoints keep beside the arrays.
         progress: told of each step and interval.
@@ -172,7 +194,7 @@ class Loop(keras.callbacks.Callback):
         step: int,
         total: int,
         checkpoint_every: int,
-        sample: Callable[[int], None],
+        sample: Callable[[int], dict[str, float]],
         signals: Signals,
         record: Callable[[], dict],
         progress: "Progress",
@@ -215,10 +237,11 @@ class Loop(keras.callbacks.Callback):
         self.timing.interval()
         now = time.perf_counter()
         then, step = self._clock
-        row = {"step": self.step, **{k: float(v) for k, v in (logs or {}).items()}}
+        row = {"step": self.step, **{k: float(v) for k, v in (logs or {}).items()}, **self.sample(self.step)}
         self.history.add(row)
         self.progress.interval(row, (now - then) / max(1, self.step - step))
-        self.sample(self.step)
+        for warning in collapses(self.history.rows):
+            log.warning("step %d: %s", self.step, warning)
         if self.step % self.checkpoint_every == 0 or self.signals.received or self.step == self.total:
             self.save()
         if self.step < self.total:

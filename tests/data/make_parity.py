@@ -1,10 +1,11 @@
-"""Make gru_ae_parity.npz and conv3d_ae_parity.npz from the PyTorch reference, shrunk:
+"""Make NAME_parity.npz of each network from the PyTorch reference, shrunk:
 
-    python make_parity.py path/to/torch_reference.py [gru_ae] [conv3d_ae]
+    python make_parity.py path/to/torch_reference.py [gru_ae] [conv3d_ae] [videogan] [videogan_critic]
 
 Where the reference fixes its sizes, the same layers are built here and a `forward` of its own
 runs over them: GRU-AE at width 4, latent 6, 10 units, two frames of 32x32. The 3D autoencoder
-takes its sizes: width 2, latent 5, 16 RGB frames of 32x32.
+takes its sizes: width 2, latent 5, 16 RGB frames of 32x32. VideoGAN makes 16 grey frames of 32x32
+from 6 numbers at width 2; its critic takes 32 RGB frames of 16x16.
 """
 
 import importlib.util
@@ -46,8 +47,49 @@ def small_conv3d_ae(reference):
     return network, clips, (0, 2, 3, 4, 1)
 
 
-# Each returns a network, clips as it takes them, and the order of axes that is kvzoo's.
-SMALL = {"gru_ae": small_gru_ae, "conv3d_ae": small_conv3d_ae}
+def small_videogan(reference):
+    class Small(reference.VideoGenerator):
+        def __init__(self, noise=6, width=2, first=(1, 2, 2)):
+            nn.Module.__init__(self)
+            widths = [noise, 8 * width, 4 * width, 2 * width, width]
+
+            def stream(dim, size):
+                steps = []
+                for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+                    geometry = (4, 2, 1) if i else (size, 1, 0)
+                    steps += reference.conv_bn(dim, a, b, *geometry, nn.ReLU(True), bias=True, transpose=True)
+                return steps
+
+            self.foreground = nn.Sequential(*stream(3, first))
+            self.video = nn.Sequential(nn.ConvTranspose3d(width, 1, 4, 2, 1), nn.Tanh())
+            self.mask = nn.Sequential(nn.ConvTranspose3d(width, 1, 4, 2, 1), nn.Sigmoid())
+            still = nn.ConvTranspose2d(width, 1, 4, 2, 1)
+            self.background = nn.Sequential(*stream(2, first[1:]), still, nn.Tanh())
+
+        def forward(self, z):
+            h = self.foreground(z[..., None, None, None])
+            mask, still = self.mask(h), self.background(z[..., None, None]).unsqueeze(2)
+            return mask * self.video(h) + (1 - mask) * still
+
+    return Small(), torch.randn(2, 6), (0, 2, 3, 4, 1)
+
+
+def small_videogan_critic(reference):
+    leaky, widths = nn.LeakyReLU(0.2), [3, 2, 4, 8, 16]
+    steps = []
+    for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+        steps += reference.conv_bn(3, a, b, 4, 2, 1, leaky, bias=True, bn=i > 0, eps=1e-3)
+    network = nn.Sequential(*steps, nn.Conv3d(16, 1, (2, 1, 1)), nn.Flatten())
+    return network, torch.randint(-4, 5, (2, 3, 32, 16, 16)) / 4.0, (0, 2, 3, 4, 1)
+
+
+# Each returns a network, inputs as it takes them, and the order of axes that is kvzoo's.
+SMALL = {
+    "gru_ae": small_gru_ae,
+    "conv3d_ae": small_conv3d_ae,
+    "videogan": small_videogan,
+    "videogan_critic": small_videogan_critic,
+}
 
 
 def make(name: str, reference) -> None:
@@ -62,7 +104,8 @@ def make(name: str, reference) -> None:
         outputs = network(clips)
     state = {f"state/{k}": v.numpy() for k, v in network.state_dict().items() if "num_batches" not in k}
     case = {"clips": clips, "outputs": outputs}
-    arrays = {k: v.numpy().transpose(axes) for k, v in case.items()}
+    # Noise and logits have no axes to bring into kvzoo's order.
+    arrays = {k: v.numpy().transpose(axes) if v.ndim == len(axes) else v.numpy() for k, v in case.items()}
     np.savez_compressed(Path(__file__).parent / f"{name}_parity.npz", **state, **arrays)
     print(name, "mean output", outputs.abs().mean().item())
 

@@ -1,0 +1,294 @@
+"""What losses of several players share: networks that are updated in turns, each by an optimizer of its own.
+
+Keras's own train step takes one gradient of one loss. Here a step runs a function once and pulls gradients
+back through it later (`vjp`), so that what one network made is judged by another after that one's update.
+The step is written once, as if variables could be changed at will; `vjp` and `AlternatingModel` carry it to
+TensorFlow, JAX and PyTorch.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from kvzoo.errors import InputError
+from kvzoo.losses.base import VideoModel
+
+BACKEND = keras.backend.backend()
+
+
+def vjp(
+    function: Callable, variables: Sequence, inputs: Sequence, state: Sequence, twice: bool = False
+) -> tuple[Any, Any, Callable]:
+    """Run `function(*inputs)` once, to pull gradients back through it later.
+
+    Args:
+        function: returns (output, beside): a tensor or a list of them that gradients come through, and any
+            nest of tensors that they do not.
+        variables: to be pulled back to; they may be assigned to before that.
+        inputs: tensors to be pulled back to.
+        state: all variables that the function may read or assign to; what it assigns is kept.
+        twice: whether gradients of the pulled gradients are taken in turn.
+
+    Returns:
+        The output, what stood beside it, and pull(cotangent) -> (gradients of the variables, gradients of the
+        inputs), to be called once; None where the output does not depend on one.
+    """
+    values, inputs = [v.value for v in variables], list(inputs)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        inputs = [tf.convert_to_tensor(x) for x in inputs]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            output, beside = function(*inputs)
+
+        def pull(cotangent):
+            return tape.gradient(output, values + inputs, output_gradients=cotangent)
+
+    elif BACKEND == "torch":
+        import torch
+
+        inputs = [x.detach().requires_grad_() for x in inputs]
+        output, beside = function(*inputs)
+
+        def pull(cotangent):
+            if not values + inputs:
+                return []
+            outputs, cotangents = (x if isinstance(x, list) else [x] for x in (output, cotangent))
+            return torch.autograd.grad(outputs, values + inputs, cotangents, create_graph=twice, allow_unused=True)
+
+    else:
+        import jax
+
+        def pure(values, inputs):
+            # An inner scope sees nothing of the one around it: all state is handed in.
+            pairs = [(v, v.value) for v in state] + list(zip(variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=pairs) as scope:
+                output, beside = function(*inputs)
+            return output, (beside, [scope.get_current_value(v) for v in state])
+
+        output, pull_both, (beside, after) = jax.vjp(pure, values, inputs, has_aux=True)
+        trained = {id(v) for v in variables}
+        for variable, value in zip(state, after, strict=True):
+            if id(variable) not in trained:
+                variable.assign(value)
+
+        def pull(cotangent):
+            return [gradient for part in pull_both(cotangent) for gradient in part]
+
+    def pull_apart(cotangent):
+        gradients = list(pull(cotangent))
+        return gradients[: len(values)], gradients[len(values) :]
+
+    return output, beside, pull_apart
+
+
+def global_norm(gradients: Sequence):
+    """Return the L2 norm of all gradients together, float32."""
+    squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients if g is not None]
+    return ops.sqrt(sum(squares, ops.zeros(())))
+
+
+class Players(keras.optimizers.Optimizer):
+    """The optimizers of several networks as one, so that all their state is saved, resumed and, on JAX, passed on.
+
+    Each is applied by itself (`apply_to`). `learning_rate` is the first one's; setting it sets the others' in
+    the same proportion. `MultiOptimizer` is not used because it has no learning rate to set and takes no
+    `LossScaleOptimizer`.
+
+    Args:
+        optimizers: by the network's name.
+        variables: trainable variables of each network.
+    """
+
+    def __init__(self, optimizers: Mapping[str, keras.optimizers.Optimizer], variables: Mapping[str, Sequence]):
+        super().__init__(learning_rate=0.0, name="players")
+        self.players = dict(optimizers)
+        # Ids only: an optimizer takes the variables among its attributes for its own.
+        self._owner = {id(v): name for name, owned in variables.items() for v in owned}
+
+    def build(self, variables):
+        if self.built:
+            return
+        for name, player in self.players.items():
+            player.build(self._of(name, variables))
+        super().build(variables)
+
+    def _of(self, name: str, variables) -> list:
+        return [v for v in variables if self._owner.get(id(v)) == name]
+
+    @property
+    def variables(self):
+        return self._variables[:] + [v for player in self.players.values() for v in player.variables]
+
+    @property
+    def learning_rate(self):
+        return next(iter(self.players.values())).learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        if any(callable(getattr(p, "inner_optimizer", p)._learning_rate) for p in self.players.values()):
+            raise InputError("learning_rate: a schedule sets it, so that nothing else can")
+        before = float(ops.convert_to_numpy(self.learning_rate))
+        for player in self.players.values():
+            own = float(ops.convert_to_numpy(player.learning_rate))
+            # From 0 there is no proportion to keep.
+            player.learning_rate = rate * own / before if before else rate
+
+    def scale(self, name: str):
+        """Return what a player's loss is multiplied by: 1 but for float16."""
+        return ops.cast(self.players[name].scale_loss(ops.ones(())), "float32")
+
+    def apply_to(self, name: str, gradients: Sequence, variables: Sequence) -> None:
+        """Update one network."""
+        player = self.players[name]
+        if BACKEND == "torch":
+            import torch
+
+            with torch.no_grad():
+                player.apply(list(gradients), list(variables))
+            return
+        if BACKEND != "jax" or not isinstance(player, keras.optimizers.LossScaleOptimizer):
+            player.apply(list(gradients), list(variables))
+            return
+        # Its `apply` branches over assignments, which JAX cannot trace.
+        weights, slots = player.stateless_apply(
+            [v.value for v in player.variables], list(gradients), [v.value for v in variables]
+        )
+        for variable, value in zip([*variables, *player.variables], [*weights, *slots], strict=True):
+            variable.assign(value)
+
+    def apply(self, grads, trainable_variables=None):
+        raise NotImplementedError("players are updated one by one, by apply_to")
+
+    def step_done(self) -> None:
+        """Count one step of all."""
+        self._iterations.assign_add(1)
+
+    def finalize_variable_values(self, var_list):
+        for name, player in self.players.items():
+            player.finalize_variable_values(self._of(name, var_list))
+
+
+class AlternatingModel(VideoModel):
+    """A model of several networks that are updated in turns.
+
+    A subclass writes two methods as if variables could be changed at will: `alternate(data)`, which updates its
+    networks and metrics, and `judge(data)`, which updates its metrics only; `data` is what `fit` was given. They
+    return the logs.
+
+    Attributes:
+        networks: by name, the main one, "network", first.
+        critic_learning_rate: of all but the main network; its own where None.
+    """
+
+    def __init__(self, networks: dict[str, keras.Model], spec, config, loss_name, critic_learning_rate=None):
+        super().__init__(networks, spec, config, loss_name)
+        self.networks = dict(networks)
+        self.critic_learning_rate = critic_learning_rate
+        self._means: dict[str, keras.metrics.Mean] = {}
+
+    def alternate(self, data) -> dict:
+        raise NotImplementedError
+
+    def judge(self, data) -> dict:
+        raise NotImplementedError
+
+    def compile(self, optimizer="rmsprop", jit_compile="auto", steps_per_execution=1, **options):
+        """Compile the model: every network gets an optimizer like the one given.
+
+        Args:
+            optimizer: a Keras optimizer, not built yet, or its name.
+            jit_compile, steps_per_execution, options: as Keras has them, but for loss and metrics.
+
+        Raises:
+            InputError: something that training in turns cannot do.
+        """
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if options.get(name) is not None:
+                raise InputError(f"compile: the loss {self.loss_name} has its own {name}. Received: {options[name]!r}")
+        if BACKEND == "torch" and steps_per_execution != 1:
+            raise InputError(f"compile: steps_per_execution is 1 on PyTorch. Received: {steps_per_execution}")
+        if BACKEND == "torch" and jit_compile is True:
+            raise InputError(
+                f"compile: jit_compile: the loss {self.loss_name} takes its gradients within the step, "
+                "which torch.compile does not trace; leave it auto or false"
+            )
+        if BACKEND == "tensorflow":
+            import tensorflow as tf
+
+            if (replicas := tf.distribute.get_strategy().num_replicas_in_sync) > 1:
+                raise InputError(
+                    f"compile: the loss {self.loss_name} does not average over tf.distribute's replicas; "
+                    f"keras.distribution on JAX does. Received: {replicas} replicas"
+                )
+        first = keras.optimizers.get(optimizer)
+        variables = {name: network.trainable_variables for name, network in self.networks.items()}
+        players = Players({name: self._player(first, name) for name in self.networks}, variables)
+        super().compile(
+            players,
+            jit_compile=jit_compile,
+            steps_per_execution=steps_per_execution,
+            **{**options, "auto_scale_loss": False},
+        )
+        players.build(self.trainable_variables)
+
+    def _player(self, optimizer: keras.optimizers.Optimizer, name: str) -> keras.optimizers.Optimizer:
+        settings = {**optimizer.get_config(), "name": name}
+        if name != "network" and self.critic_learning_rate is not None:
+            settings["learning_rate"] = self.critic_learning_rate
+        player = type(optimizer).from_config(settings)
+        # Each player has a scale of its own: their losses differ.
+        half = self.dtype_policy.name == "mixed_float16"
+        return keras.optimizers.LossScaleOptimizer(player, name=name) if half else player
+
+    def update(self, name: str, pull: Callable):
+        """Pull a network's gradients back by pull(scale) -> gradients, update it, return their norm."""
+        scale = self.optimizer.scale(name)
+        gradients = pull(scale)
+        norm = global_norm(gradients) / scale
+        if isinstance(self.optimizer.players[name], keras.optimizers.LossScaleOptimizer):
+            # It leaves a step out where float16 overflows: that is no failure, and counts as 0.
+            norm = ops.where(ops.isfinite(norm), norm, ops.zeros_like(norm))
+        self.optimizer.apply_to(name, gradients, self.networks[name].trainable_variables)
+        return norm
+
+    def count(self, *names: str) -> None:
+        """Add metrics: means over an epoch, in this order."""
+        for name in names:
+            self._means[name] = keras.metrics.Mean(name)
+
+    @property
+    def metrics(self):
+        return list(self._means.values())
+
+    def record(self, values: Mapping[str, Any]) -> None:
+        """Update metrics by name."""
+        for name, value in values.items():
+            self._means[name].update_state(value)
+
+    def results(self, names: Iterable[str]) -> dict:
+        """Return the logs of these metrics."""
+        return {name: self._means[name].result() for name in self._means if name in set(names)}
+
+    def train_step(self, *arguments):
+        return self._in_scope(self.alternate, *arguments)
+
+    def test_step(self, *arguments):
+        return self._in_scope(self.judge, *arguments)
+
+    def _in_scope(self, step: Callable, *arguments):
+        """Run a step; on JAX, which hands its state in and wants it back, within a scope that holds it."""
+        if BACKEND != "jax":
+            return step(*arguments)
+        state, data = arguments
+        groups = [self.trainable_variables, self.non_trainable_variables]
+        groups += [self.optimizer.variables] * (len(state) == 4) + [self.metrics_variables]
+        pairs = [
+            (v, x) for group, values in zip(groups, state, strict=True) for v, x in zip(group, values, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=pairs) as scope:
+            logs = step(data)
+        return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
