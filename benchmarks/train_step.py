@@ -35,6 +35,11 @@ RECIPES = {
         "data": {"source": "stick_actions", "videos": 48, "people": 8},
         "fit": {"batch_size": 4, "sample_every": 200, "checkpoint_every": 200},
     },
+    "videogan": {
+        "model": {"name": "videogan"},
+        "data": {"source": "stick_actions", "videos": 48, "people": 8},
+        "fit": {"batch_size": 8, "sample_every": 200, "checkpoint_every": 200},
+    },
 }
 
 
