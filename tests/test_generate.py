@@ -76,6 +76,8 @@ def test_a_generator_is_evaluated_in_the_frozen_features(runs, name):
     assert 0 < metrics["diversity_ratio"] < 1
     assert found.conditions["features"].startswith("tiny_c3d trained on stick_actions (sha256 ")
     assert found.conditions["generated"] == 6
+    assert 0 < metrics["mask"] < 1
+    assert 0 <= metrics["mask_iou"] <= 1
     assert evaluate(runs / name, clips=12).metrics == metrics
     if name == "videogan":
         other = evaluate(runs / name, clips=12, asked=Asked(seed=1)).metrics

@@ -253,7 +253,7 @@ class Adversarial(AlternatingModel):
                 fake = self._view(inputs, training=True)["clip"]
             else:
                 outputs, _, pull_made = vjp(
-                    lambda inputs=inputs: (list(self._view(inputs, training=True).values()), ()),
+                    lambda inputs=inputs: (self._in_order(self._view(inputs, training=True)), ()),
                     generator.trainable_variables,
                     (),
                     generator.variables,
@@ -474,6 +474,10 @@ class Adversarial(AlternatingModel):
             for start in range(0, count, 16)
         ]
         return {name: np.concatenate([np.asarray(part[name], "float32") for part in made]) for name in self._made}
+
+    def _in_order(self, made: dict) -> list:
+        # Not .values(): each backend has an order of its own.
+        return [made[name] for name in self._made]
 
     def _checked_labels(self, labels, count: int) -> np.ndarray:
         labels = np.asarray(labels)

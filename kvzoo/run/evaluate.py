@@ -167,6 +167,9 @@ def _reused(recipe: Recipe, section: dict) -> str | None:
     return "the run's own data, read in another way: videos that it was trained on may be among them"
 
 
+MOVES = 0.1  # of values 0..1, mean of channels
+
+
 @dataclass(frozen=True)
 class _Measured:
     """What an evaluator found: figures, what each is, and conditions of its own."""
@@ -236,6 +239,7 @@ def _classification(model, examples: tuple, batch_size: int, asked: Asked) -> _M
 def _generation(model, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
     import numpy as np
 
+    from kvzoo.losses.base import to_uint8
     from kvzoo.metrics.frechet import frechet_distance, mean_distance
     from kvzoo.run.features import FrozenFeatures
 
@@ -250,7 +254,8 @@ def _generation(model, examples: tuple, batch_size: int, asked: Asked) -> _Measu
         given["labels"] = labels[:count]
     if "image" in inputs:
         given["images"] = real[:count, 0]
-    made = model.generate(count, seed=asked.seed, **given)
+    parts = model.parts(count, seed=asked.seed, **given)
+    made = to_uint8(parts["clip"])
 
     frames, image_size, *_ = model.clip_shape
     features = FrozenFeatures(frames, image_size)
@@ -278,6 +283,15 @@ def _generation(model, examples: tuple, batch_size: int, asked: Asked) -> _Measu
         "noise_seed": asked.seed,
         "value_range": "0 to 255, generated clips rounded to whole numbers as the real ones are",
     }
+    if "mask" in parts:
+        moves = np.abs(made - np.median(made, axis=1, keepdims=True)).mean(-1) > 255 * MOVES
+        masked = parts["mask"][..., 0] > 0.5
+        metrics["mask"] = float(parts["mask"].mean())
+        metrics["mask_iou"] = float((moves & masked).sum() / max(1, (moves | masked).sum()))
+        measures["mask"] = "mean of the generated masks: 0 is all background, 1 all foreground"
+        measures["mask_iou"] = (
+            f"overlap of mask > 0.5 with where clips move: pixels that differ from their median over time by {MOVES}"
+        )
     if asked.judge is not None and labels is not None:
         accuracy, judge = _agreement(asked.judge, made, labels[:count])
         metrics["class_accuracy"] = accuracy
