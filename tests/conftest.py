@@ -22,6 +22,18 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True, scope="module")
+def registered_here_only():
+    """What a test file registers is gone after it."""
+    from kvzoo import catalog
+
+    before = {registry: dict(registry._own) for registry in catalog.REGISTRIES.values()}
+    yield
+    for registry, specs in before.items():
+        registry._own.clear()
+        registry._own.update(specs)
+
+
 @pytest.fixture
 def kvzoo_cli():
     """Run the command line in a process of its own."""

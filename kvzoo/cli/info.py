@@ -66,6 +66,8 @@ def _model_rows(spec: ModelSpec) -> dict[str, str]:
         "features": spec.feature_layer or "",
         "map": spec.map_layer or "",
         "critics": ", ".join(f"{k} ({v})" for k, v in spec.critics.items()),
+        "maps": ", ".join(spec.maps),
+        "terms": "; ".join(f"{name} x {term.weight:g}: {term.help}" for name, term in spec.terms.items()),
         "paper": spec.paper,
         "article": spec.article,
         "licence": spec.licence,

@@ -328,7 +328,7 @@ class _Checker:
 
     def _shrink(self, values: dict, spec: ModelSpec) -> None:
         for key, value in spec.tiny.items():
-            if isinstance(value, int) and not isinstance(value, bool) and key not in ("frames", "channels"):
+            if isinstance(value, int) and not isinstance(value, bool) and key not in ("frames", "channels", "classes"):
                 values["model"][key] = min(value, values["model"][key] or value)
         fit = values["fit"]
         fit["epochs"] = None
