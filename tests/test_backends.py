@@ -63,11 +63,21 @@ def on_tensorflow(request, tmp_path_factory):
     return request.param, folder, run(python_in_process, "tensorflow", request.param, folder, True)
 
 
+# Marks, as skips within a test come after its fixtures are made.
+BACKENDS = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec(name) is None, reason=f"{name} is not installed: pip install 'kvzoo[{name}]'"
+        ),
+    )
+    for name in ("jax", "torch")
+]
+
+
 @pytest.mark.backend
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_backend_agrees_with_tensorflow(in_process, on_tensorflow, backend):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed: pip install 'kvzoo[{backend}]'")
     name, folder, expected = on_tensorflow
     got = run(in_process, backend, name, folder, False)
     assert got["loss"] == pytest.approx(expected["loss"], rel=1e-4)
@@ -77,10 +87,8 @@ def test_backend_agrees_with_tensorflow(in_process, on_tensorflow, backend):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_recipe_runs_resumes_and_loads(in_process, tmp_path, backend):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed: pip install 'kvzoo[{backend}]'")
     recipe = tmp_path / "small.yaml"
     recipe.write_text(
         "model: {name: gru_ae, frames: 2, image_size: 16, latent_dim: 4, units: 6, width: 2}\n"
