@@ -87,7 +87,7 @@ class Detection:
         videos: the scores of each video.
         skipped: (video, why) of those that cannot be scored.
         auroc: by score, "micro" (all frames pooled), "macro" (mean over the videos that have both classes) and
-            "videos" (how many have); empty without labels. The first is the model's.
+            "videos" (how many have); empty without labelled anomalies. The first is the model's.
         threshold: above which a frame is anomalous; None where none was given or fitted.
         settings: how scores were made.
     """
@@ -179,7 +179,7 @@ def anomaly(
             threshold = _fit_threshold(results, false_alarms, settings, folder / "threshold.json")
             for stem, result, peaks in scored:
                 _write(folder / stem, result, peaks, threshold)
-        auroc = _judge(results, folder) if labelled else {}
+        auroc = _judge(results, folder) if any(r.labels is not None and r.labels.any() for r in results) else {}
         found = Detection(results, skipped, auroc, threshold, settings)
         _write_json(folder / "anomaly.json", _summary(found, run, data, false_alarms))
     except OSError as error:
