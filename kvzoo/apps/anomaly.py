@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from kvzoo.apps.outputs import check_folder
 from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import BrokenVideo, square
 from kvzoo.data.videos import open_video
@@ -214,9 +215,7 @@ def check(run, videos, out, data=None, labels=None, settings=None, threshold=Non
         raise InputError("--threshold and --fit-threshold: give one of them")
     if settings and settings.normalise and (false_alarms is not None or threshold is not None):
         raise InputError("--normalise: gives every video a highest score of 1, so no threshold holds for all of them")
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"--out {out}: {'is not empty' if folder.is_dir() else 'is a file'}")
+    check_folder(out)
     return recipe
 
 

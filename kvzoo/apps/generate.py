@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kvzoo.apps.outputs import check_file
 from kvzoo.data.source import square
 from kvzoo.errors import InputError, did_you_mean
 from kvzoo.media.clips import stack, strip, write_gif, write_mp4, write_png, written_whole
@@ -120,15 +121,7 @@ def check(run, out, count=16, *, labels=(), images=(), interpolate=False, overwr
     for file in images:
         if not Path(file).is_file():
             raise InputError(f"--image {file}: no such file")
-    out = Path(out)
-    if out.suffix.lower() not in ENDINGS:
-        raise InputError(f"--out {out}: a name that ends in {', '.join(ENDINGS)} is wanted")
-    if not out.parent.is_dir():
-        raise InputError(f"--out {out}: no such folder: {out.parent}")
-    if out.is_dir():
-        raise InputError(f"--out {out}: is a folder")
-    if out.exists() and not overwrite:
-        raise InputError(f"--out {out}: is there already; --overwrite replaces it")
+    check_file(out, ENDINGS, overwrite)
     return recipe
 
 

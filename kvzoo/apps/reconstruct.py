@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kvzoo.apps.outputs import check_file
 from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import square
 from kvzoo.data.videos import Stream, open_video
@@ -106,7 +107,9 @@ def check(
 ) -> tuple[Recipe, Stream]:
     """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
     recipe = RunFolder(run).trained("reconstruct", KINDS)
-    _check_out(Path(out), Path(video), overwrite)
+    if Path(out).exists() and Path(video).exists() and Path(out).samefile(video):
+        raise InputError(f"--out {out}: is the video itself")
+    check_file(out, SIDES, overwrite)
 
     stream = open_video(video)
     length = recipe["model"].get("frames", 1)
@@ -118,21 +121,6 @@ def check(
             f"--out {Path(out).with_suffix('.mp4')} takes any number"
         )
     return recipe, stream
-
-
-def _check_out(out: Path, video: Path, overwrite: bool) -> None:
-    if out.suffix.lower() not in SIDES:
-        raise InputError(f"--out {out}: a name that ends in {' or '.join(SIDES)} is wanted")
-    if not out.parent.is_dir():
-        raise InputError(f"--out {out}: no such folder: {out.parent}")
-    if out.is_dir():
-        raise InputError(f"--out {out}: is a folder")
-    if out.exists() and video.exists() and out.samefile(video):
-        raise InputError(f"--out {out}: is the video itself")
-    if out.exists() and not overwrite:
-        raise InputError(f"--out {out}: is there already; --overwrite replaces it")
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--out {out}: {out.parent} cannot be written to")
 
 
 def _too_short(video: str | os.PathLike, has: str, length: int) -> InputError:
