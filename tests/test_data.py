@@ -578,7 +578,7 @@ def numbered_strips(folder: Path, lengths: list[int]) -> Path:
 )
 def test_short_videos(tmp_path, short, wanted):
     numbered_strips(tmp_path, [2, 4])
-    data = open_data(section("strips", path=str(tmp_path), short=short), LOSS, (4, 8, 8, 1), 0)
+    data = open_data(section("strips", path=str(tmp_path), short=short), [(4, 8, 8, 1)], 0)
     (clips,) = data.training.arrays(10)
     assert clips.dtype == np.uint8
     full = [[16, 17, 18, 19]]
@@ -592,7 +592,7 @@ def test_nothing_usable_is_one_line(tmp_path):
     with pytest.raises(
         InputError, match=r"nothing usable among 1 videos, such as a.mp4: not a video, or damaged$"
     ) as e:
-        open_data(section("videos", path=str(tmp_path)), LOSS, (4, 8, 8, 1), 0)
+        open_data(section("videos", path=str(tmp_path)), [(4, 8, 8, 1)], 0)
     assert str(e.value).startswith(str(tmp_path)) and "\n" not in str(e.value)
 
 
@@ -601,7 +601,7 @@ def test_parts_and_test_sets(tmp_path):
     numbered_strips(tmp_path / "abroad", [6] * 2)
     tests = {"abroad": section("strips", path=str(tmp_path / "abroad"))}
     opened = section("strips", path=str(tmp_path / "here"), group=r"\d(\d)", validation=["3"], tests=tests, fps=12.5)
-    data = open_data(opened, LOSS, (3, 8, 8, 3), 0)
+    data = open_data(opened, [(3, 8, 8, 3)], 0)
     assert [v.name for v in data.training.videos] == ["00.png", "01.png", "02.png"]
     assert data.validation.arrays(9)[0][..., 0, 0, 0].tolist() == [[48, 50, 52]]
     assert data.tests["abroad"].arrays(9)[0].shape == (4, 3, 8, 8, 3)
@@ -609,7 +609,7 @@ def test_parts_and_test_sets(tmp_path):
 
 def test_fixed_examples_spread_over_videos_and_time(tmp_path):
     numbered_strips(tmp_path, [8, 16, 4])
-    clips = open_data(section("strips", path=str(tmp_path)), LOSS, (4, 8, 8, 1), 0).training
+    clips = open_data(section("strips", path=str(tmp_path)), [(4, 8, 8, 1)], 0).training
     assert [(v.name, plan[0][0]) for v, plan in clips.cover(99)] == [
         *[("00.png", t) for t in (0, 4)],
         *[("01.png", t) for t in (0, 4, 8, 12)],
@@ -633,7 +633,7 @@ def test_window_reaches_both_ends():
 
 
 def strip_clips(folder: Path, lengths: list[int], frames: int = 4) -> Clips:
-    return open_data(section("strips", path=str(numbered_strips(folder, lengths))), LOSS, (frames, 8, 8, 1), 0).training
+    return open_data(section("strips", path=str(numbered_strips(folder, lengths))), [(frames, 8, 8, 1)], 0).training
 
 
 def firsts(clips: Clips, count: int, batch_size: int = 4, seed: int = 0, **options) -> list[list[int]]:
@@ -674,7 +674,7 @@ def test_broken_videos_are_replaced_and_reported_once(tmp_path, caplog):
     assert caplog.messages == ["skipped 02.png: no such file"] and clips.broken == {2: "no such file"}
     assert 2 not in np.concatenate(once) // 16
     # What is known by then must not change what comes: a resumed run starts knowing nothing.
-    fresh = Clips(clips.source, clips.videos, clips.sampler, 8, 1)
+    fresh = Clips(clips.source, clips.videos, clips.sampler, clips.shapes)
     assert firsts(fresh, 5, start=7) == once[7:]
     assert clips.arrays(99)[0].shape == (15, 4, 8, 8, 1)
 
@@ -716,7 +716,7 @@ def test_stick_actions_refuse_an_unknown_action():
 
 def test_real_strips(real_data):
     opened = section("strips", path=str(real_data / "actions"), group=r"(person\d+)", validation=0.3)
-    data = open_data(opened, LOSS, (16, 64, 64, 3), 0)
+    data = open_data(opened, [(16, 64, 64, 3)], 0)
     assert not data.skipped
     assert {v.group for v in data.training.videos}.isdisjoint({v.group for v in data.validation.videos})
     assert {v.label for v in data.training.videos} == {"bend", "jumping_jack", "wave_one_hand", "wave_two_hands"}

@@ -62,7 +62,7 @@ def test_the_figures_are_those_of_the_last_validation(run, own):
 
 def test_the_figures_are_those_of_a_second_implementation(run, own):
     recipe = RunFolder(run.path).recipe()
-    held_out = open_data(recipe["data"], recipe.loss_spec, (3, 16, 16, 1), recipe["fit"]["seed"]).validation
+    held_out = open_data(recipe["data"], [(3, 16, 16, 1)], recipe["fit"]["seed"]).validation
     (clips,) = held_out.arrays(4)
     output = kvzoo.load(run.path).network.predict(clips / np.float32(127.5) - 1, verbose=0)
     shown, truth = ((array.reshape(-1, 16, 16, 1) + 1) / 2 for array in (output, clips / 127.5 - 1))

@@ -103,7 +103,7 @@ def test_a_classifier_is_evaluated(runs):
     from kvzoo.run.folder import RunFolder
 
     recipe = RunFolder(runs / "tiny_c3d").recipe()
-    held_out = open_data(recipe["data"], recipe.loss_spec, model.clip_shape, 0, ["bend", "walk"]).validation
+    held_out = open_data(recipe["data"], model.clip_shapes, 0, ["bend", "walk"]).validation
     clips, labels = held_out.arrays(512)
     logs = model.evaluate(clips, labels, verbose=0, return_dict=True)
     assert metrics["accuracy"] == pytest.approx(logs["accuracy"])

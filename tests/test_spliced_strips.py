@@ -239,7 +239,7 @@ def test_spec_says_what_the_source_takes(folder):
         assert option.required or option.default == taken[name].default
     loss = catalog.LOSSES.get("mse")
     section = {"source": "spliced_strips", "path": folder, "anomaly": "bend", "validation": 0.25}
-    data = open_data(check_data({**section, "tests": {}}, loss), loss, (16, 8, 8, 3), 0)
+    data = open_data(check_data({**section, "tests": {}}, loss), [(16, 8, 8, 3)], 0)
     assert (len(data.training.videos), len(data.validation.videos)) == (18, 6)
     with pytest.raises(InputError, match="anomaly"):
         check_data({"source": "spliced_strips", "path": folder}, loss)

@@ -249,7 +249,7 @@ def _of_file(name: str, stream, labels: np.ndarray | None) -> _Video:
 def _of_data(recipe: Recipe, data: Mapping[str, Any], clip_shape: Sequence[int]):
     from kvzoo.data.pipeline import open_data
 
-    opened = open_data(laid_over(recipe, data), recipe.loss_spec, clip_shape, recipe["fit"]["seed"])
+    opened = open_data(laid_over(recipe, data), (clip_shape,), recipe["fit"]["seed"])
     source, length = opened.training.source, clip_shape[0]
     listed, skipped = [], [(each.name, each.reason) for each in opened.skipped]
     for video in opened.training.videos:
@@ -322,7 +322,7 @@ def _mean_frame(recipe: Recipe, clip_shape: Sequence[int]) -> np.ndarray | None:
     from kvzoo.data.pipeline import open_data
 
     try:
-        opened = open_data(recipe["data"], recipe.loss_spec, clip_shape, recipe["fit"]["seed"])
+        opened = open_data(recipe["data"], (clip_shape,), recipe["fit"]["seed"])
         clips, *_ = opened.training.arrays(MEAN_FRAME_CLIPS)
     except InputError:
         return None

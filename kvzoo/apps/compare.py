@@ -180,7 +180,7 @@ def compare(runs: Sequence[str | os.PathLike], clips: int = CLIPS, out: str | os
     for i, (run, recipe) in enumerate(zip(runs, recipes, strict=True)):
         model = zoo.load(run, precision="float32")  # as `evaluate` measures it
         if shown is None:
-            data = open_data(recipe["data"], recipe.loss_spec, model.clip_shape, recipe["fit"]["seed"])
+            data = open_data(recipe["data"], model.clip_shapes, recipe["fit"]["seed"])
             shown, fps = fixed_clips(data.validation).clips[:clips], data.validation.videos[0].fps
         layer = recipe.model_spec.feature_layer
         code_shape = tuple(model.network.get_layer(layer).output.shape[1:]) if layer else None

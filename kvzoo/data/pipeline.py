@@ -13,10 +13,9 @@ import grain
 import numpy as np
 
 from kvzoo import catalog
-from kvzoo.data.samplers import Plan
+from kvzoo.data.samplers import Plan, Sampler
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, regroup, resample, split
 from kvzoo.errors import InputError, did_you_mean
-from kvzoo.registry import LossSpec
 
 log = logging.getLogger("kvzoo")
 
@@ -31,7 +30,7 @@ class Clips:
         source: where frames come from.
         videos: those of this part that are long enough.
         sampler: cuts them into examples.
-        image_size, channels: of every frame.
+        shapes: (T, H, W, C) of each clip that a plan of the sampler reads.
         short: "drop", "repeat_last" or "loop" for videos shorter than the sampler needs.
         classes: their names in order, where an example carries its class after its clip; else empty.
         broken: videos that turned out not to decode, wholly or in parts, by index, and why.
@@ -39,9 +38,8 @@ class Clips:
 
     source: Source
     videos: list[Video]
-    sampler: object
-    image_size: int
-    channels: int
+    sampler: Sampler
+    shapes: tuple[tuple[int, ...], ...]
     short: str = "drop"
     classes: tuple[str, ...] = ()
     broken: dict[int, str] = field(default_factory=dict)
@@ -57,19 +55,28 @@ class Clips:
         for i in self._first_and_others(index, rng):
             video = self.videos[i]
             try:
-                return self.read(video, self.sampler.draw(self.length(video), rng))
+                return self.read(video, self.sampler.draw(self.length(video), rng), rng)
             except BrokenVideo as error:
                 self._report(i, str(error))
         name, reason = self.videos[index].name, self.broken[index]
         raise InputError(f"none of {len(self.videos)} videos can be decoded, such as {name}: {reason}")
 
-    def read(self, video: Video, plan: Plan) -> tuple[np.ndarray, ...]:
-        """Return the example that a plan names: uint8 arrays, and the class as int32 where examples carry it."""
+    def read(self, video: Video, plan: Plan, rng: np.random.Generator | None = None) -> tuple[np.ndarray, ...]:
+        """Return the example that a plan names: uint8 arrays, and the class as int32 where examples carry it.
+
+        Without `rng` it is read for evaluation: nothing in it is random.
+        """
         clips = tuple(
-            self.source.read(video, self._within(indices, video.frames), self.image_size, self.channels)
-            for indices in plan
+            self.source.read(
+                video,
+                self._within(indices, video.frames),
+                shape[1] if rng is None else self.sampler.read_size(shape[1]),
+                shape[-1],
+            )
+            for indices, shape in zip(plan, self.shapes, strict=True)
         )
-        return (*clips, np.int32(self.classes.index(video.label))) if self.classes else clips
+        example = self.sampler.example(clips, rng)
+        return (*example, np.int32(self.classes.index(video.label))) if self.classes else example
 
     def cover(self, limit: int) -> list[tuple[Video, Plan]]:
         """Return at most `limit` fixed examples, spread evenly over videos and over time."""
@@ -85,7 +92,7 @@ class Clips:
         return chosen
 
     def arrays(self, limit: int) -> tuple[np.ndarray, ...]:
-        """Return at most `limit` fixed examples as arrays, those that do not decode left out.
+        """Return at most `limit` fixed examples as the arrays of one batch, those that do not decode left out.
 
         Raises:
             InputError: none decodes.
@@ -98,7 +105,7 @@ class Clips:
                 self._report(self.videos.index(video), str(error))
         if not examples:
             raise InputError("no held-out video can be decoded")
-        return tuple(np.stack(parts) for parts in zip(*examples, strict=True))
+        return self.sampler.batch(tuple(np.stack(parts) for parts in zip(*examples, strict=True)), None)
 
     def _first_and_others(self, first: int, rng: np.random.Generator) -> Iterator[int]:
         yield first
@@ -136,14 +143,16 @@ class Data:
 
 
 def open_data(
-    section: dict, loss: LossSpec, clip_shape: Sequence[int], seed: int, classes: int | Sequence[str] | None = None
+    section: dict,
+    shapes: Sequence[Sequence[int]],
+    seed: int,
+    classes: int | Sequence[str] | None = None,
 ) -> Data:
     """Open the `data` section of a resolved recipe.
 
     Args:
         section: resolved and checked.
-        loss: says what an example is.
-        clip_shape: (T, H, W, C) of the network.
+        shapes: (T, H, W, C) of each clip that makes an example, as the model's `clip_shapes` has them.
         seed: decides which groups are held out.
         classes: whether examples carry their class: None, they do not; a number, how many classes the data must
             have, 0 for any; or their names in order.
@@ -151,13 +160,13 @@ def open_data(
     Raises:
         InputError: nothing usable, or classes other than are wanted.
     """
-    clips, skipped = _open(section, clip_shape)
+    clips, skipped = _open(section, shapes)
     if classes is not None:
         clips = replace(clips, classes=_classes(clips, classes, section))
     training, held_out = split(clips.videos, section["validation"], seed)
     tests = {}
     for name, test in section["tests"].items():
-        tests[name], more = _open(test, clip_shape)
+        tests[name], more = _open(test, shapes)
         if classes is not None:
             tests[name] = replace(tests[name], classes=_classes(tests[name], clips.classes, test))
         skipped += more
@@ -165,7 +174,7 @@ def open_data(
     return Data(replace(clips, videos=training, broken={}), validation, tests, tuple(skipped))
 
 
-def _open(section: dict, clip_shape: Sequence[int]) -> tuple[Clips, list[Skipped]]:
+def _open(section: dict, shapes: Sequence[Sequence[int]]) -> tuple[Clips, list[Skipped]]:
     spec = catalog.SOURCES.get(section["source"])
     source = spec.load()(**{name: section[name] for name in spec.options})
     videos = source.videos
@@ -173,9 +182,8 @@ def _open(section: dict, clip_shape: Sequence[int]) -> tuple[Clips, list[Skipped
         videos = regroup(videos, section["group"])
     if section["fps"]:
         videos = [resample(v, section["fps"]) for v in videos]
-    frames, image_size, _, channels = clip_shape
     sampler = dict(section["sampler"])
-    sampler = catalog.SAMPLERS.get(sampler.pop("name")).load()(frames, **sampler)
+    sampler = catalog.SAMPLERS.get(sampler.pop("name")).load()(*(shape[0] for shape in shapes), **sampler)
     skipped = list(source.skipped)
     if section["short"] == "drop":
         short = [v for v in videos if v.frames < sampler.needs]
@@ -185,7 +193,7 @@ def _open(section: dict, clip_shape: Sequence[int]) -> tuple[Clips, list[Skipped
         where = section.get("path") or section["source"]
         why = f", such as {skipped[0].name}: {skipped[0].reason}" if skipped else ""
         raise InputError(f"{where}: nothing usable among {len(skipped)} videos{why}")
-    return Clips(source, videos, sampler, image_size, channels, section["short"]), skipped
+    return Clips(source, videos, sampler, tuple(map(tuple, shapes)), section["short"]), skipped
 
 
 def _classes(clips: Clips, wanted: int | Sequence[str], section: dict) -> tuple[str, ...]:
@@ -223,7 +231,7 @@ def batches(clips: Clips, batch_size: int, seed: int, start: int = 0, threads: i
         return clips.example(index, rng)
 
     positions = grain.MapDataset.range(len(clips.videos)).shuffle(seed=seed).repeat()
-    examples = positions.random_map(draw, seed=seed).batch(batch_size)
+    examples = positions.random_map(draw, seed=seed).batch(batch_size).random_map(clips.sampler.batch, seed=seed)
     threads = threads or min(8, os.cpu_count() or 1)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     return examples[start:].to_iter_dataset(options)

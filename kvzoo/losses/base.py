@@ -63,6 +63,11 @@ class VideoModel(keras.Model):
         """Shape of one clip, (T, H, W, C)."""
         return tuple(self.network.input_shape[1:])
 
+    @property
+    def clip_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the clips that a sampler reads for one example."""
+        return (self.clip_shape,)
+
     def get_config(self):
         raise InputError(
             "a kvzoo model is saved as its plain network: model.network.save(path); "

@@ -29,5 +29,5 @@ def dataset(
     section = {"source": source} if isinstance(source, str) else dict(source)
     loss = catalog.LOSSES.get(model.loss_name)
     section = check_data({"validation": 0.0, **section, **options}, loss)
-    data = open_data(section, loss, model.clip_shape, seed, model.wanted_classes)
+    data = open_data(section, model.clip_shapes, seed, model.wanted_classes)
     return batches(data.training, batch_size, seed)

@@ -72,7 +72,7 @@ def evaluate(
     # One precision for all runs, whatever they were trained in.
     model = zoo.load(run, precision="float32")
     classes = recipe.lock.get("classes", model.wanted_classes)
-    opened = open_data(section, recipe.loss_spec, model.clip_shape, recipe["fit"]["seed"], classes)
+    opened = open_data(section, model.clip_shapes, recipe["fit"]["seed"], classes)
     part = opened.training if data else opened.validation
     examples = part.arrays(clips)
     seen = examples[0]

@@ -146,7 +146,7 @@ def _prepare(recipe: Recipe) -> tuple[VideoModel, Data]:
     with zoo.dtype_policy(settings["precision"]):
         model = zoo.get(model.pop("name"), loss=recipe["loss"], compile=False, **model)
     zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
-    data = open_data(recipe["data"], recipe.loss_spec, model.clip_shape, settings["seed"], model.wanted_classes)
+    data = open_data(recipe["data"], model.clip_shapes, settings["seed"], model.wanted_classes)
     return model, data
 
 
