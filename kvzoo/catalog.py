@@ -1,5 +1,7 @@
 """The built-in specs: data and "module:function" strings, nothing else. Standard library only."""
 
+from dataclasses import replace
+
 from kvzoo.errors import InputError
 from kvzoo.registry import (
     CallbackSpec,
@@ -12,6 +14,16 @@ from kvzoo.registry import (
     Spec,
     Term,
 )
+
+_VIDEOGAN_OPTIONS = {
+    "frames": Option("int", 32, "frames of a clip", minimum=16, multiple_of=16),
+    "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
+    "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
+    "noise_dim": Option("int", 100, "numbers that a clip is made from", minimum=1),
+    "width": Option("int", 64, "filters of the last hidden layer", minimum=1),
+    "two_stream": Option("bool", True, "a still background behind; false is the one-stream ablation"),
+}
+_MASK_L1 = Term("kvzoo.models.videogan:mask_l1", 0.1, maps=("mask",), help="mean of the mask: less foreground")
 
 MODELS = Registry(
     ModelSpec,
@@ -71,19 +83,8 @@ MODELS = Registry(
             loss="adversarial",
             critics={"critic": "kvzoo.models.videogan:videogan_critic"},
             maps=("foreground", "mask", "background"),
-            terms={
-                "mask_l1": Term(
-                    "kvzoo.models.videogan:mask_l1", 0.1, maps=("mask",), help="mean of the mask: less foreground"
-                ),
-            },
-            options={
-                "frames": Option("int", 32, "frames of a clip", minimum=16, multiple_of=16),
-                "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
-                "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
-                "noise_dim": Option("int", 100, "numbers that a clip is made from", minimum=1),
-                "width": Option("int", 64, "filters of the last hidden layer", minimum=1),
-                "two_stream": Option("bool", True, "a still background behind; false is the one-stream ablation"),
-            },
+            terms={"mask_l1": _MASK_L1},
+            options=_VIDEOGAN_OPTIONS,
             tiny={"frames": 16, "image_size": 16, "noise_dim": 8, "width": 4},
             optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
             parameters={"network": 16_245_383, "critic": 11_041_473},
@@ -100,20 +101,8 @@ MODELS = Registry(
             loss="adversarial",
             critics={"critic": "kvzoo.models.videogan:videogan_label_critic"},
             maps=("foreground", "mask", "background"),
-            terms={
-                "mask_l1": Term(
-                    "kvzoo.models.videogan:mask_l1", 0.1, maps=("mask",), help="mean of the mask: less foreground"
-                ),
-            },
-            options={
-                "frames": Option("int", 32, "frames of a clip", minimum=16, multiple_of=16),
-                "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
-                "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
-                "noise_dim": Option("int", 100, "numbers that a clip is made from", minimum=1),
-                "width": Option("int", 64, "filters of the last hidden layer", minimum=1),
-                "two_stream": Option("bool", True, "a still background behind; false is the one-stream ablation"),
-                "classes": Option("int", 4, "how many classes the data has", minimum=2),
-            },
+            terms={"mask_l1": _MASK_L1},
+            options={**_VIDEOGAN_OPTIONS, "classes": Option("int", 4, "how many classes the data has", minimum=2)},
             tiny={"frames": 16, "image_size": 16, "noise_dim": 8, "width": 4, "classes": 3},
             optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
             # at 4 classes: 16,384 more for each in the generator, 16,385 in the critic
@@ -136,16 +125,11 @@ MODELS = Registry(
                     "kvzoo.models.videogan:first_frame_l1", 10.0, help="the first frame is the picture"
                 ),
                 # The original trains this network without it; 0 keeps it at hand.
-                "mask_l1": Term(
-                    "kvzoo.models.videogan:mask_l1", 0.0, maps=("mask",), help="mean of the mask: less foreground"
-                ),
+                "mask_l1": replace(_MASK_L1, weight=0.0),
             },
             options={
-                "frames": Option("int", 32, "frames of a clip", minimum=16, multiple_of=16),
-                "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
-                "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
+                **{name: option for name, option in _VIDEOGAN_OPTIONS.items() if name != "noise_dim"},
                 "width": Option("int", 128, "filters of the last hidden layer", minimum=1),
-                "two_stream": Option("bool", True, "a still background behind; false is the one-stream ablation"),
             },
             tiny={"frames": 16, "image_size": 16, "width": 4},
             optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
