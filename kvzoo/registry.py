@@ -351,7 +351,7 @@ class Registry:
         if distribution and not self.offers(distribution):
             return UnknownNameError(f"unknown {noun} {name!r}: no plugin {distribution!r} is installed and allowed")
         hint = did_you_mean(name, names)
-        known = f"; known: {', '.join(names)}" if len(names) <= 20 else "; `kvzoo list` prints them all"
+        known = f"; known: {', '.join(names) or 'none'}" if len(names) <= 20 else "; `kvzoo list` prints them all"
         return UnknownNameError(f"unknown {noun} {name!r}{hint}{'' if hint else known}")
 
     def _load(self, entry: Entry) -> Spec:

@@ -16,6 +16,7 @@ from kvzoo.errors import KvzooError
 VERBS = {
     "list": "the registered models",
     "info": "all that is known of a model, loss, source or sampler",
+    "explain": "a recipe with all its values, and where each comes from",
     "fit": "train what a recipe says",
     "resume": "go on with a run that was cut",
     "evaluate": "how good a run's model is on held-out clips, with the conditions",

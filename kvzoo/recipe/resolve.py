@@ -329,11 +329,16 @@ class _Checker:
     def _shrink(self, values: dict, spec: ModelSpec) -> None:
         for key, value in spec.tiny.items():
             if isinstance(value, int) and not isinstance(value, bool) and key not in ("frames", "channels", "classes"):
-                values["model"][key] = min(value, values["model"][key] or value)
-        fit = values["fit"]
-        fit["epochs"] = None
+                self._lower(values, ("model", key), value)
+        values["fit"]["epochs"] = None
         for key, value in SMOKE.items():
-            fit[key] = min(value, fit[key] or value)
+            self._lower(values, ("fit", key), value)
+
+    def _lower(self, values: dict, keys: tuple[str, str], most: int) -> None:
+        section, key = keys
+        if (values[section][key] or most + 1) > most:
+            values[section][key] = most
+            self.tree.origins[keys] = Origin("--smoke")
 
     def _named(self, registry: Registry, given: dict, keys: Keys) -> dict:
         """Check {name: …, options} against the spec behind the name; return it with defaults."""
