@@ -7,13 +7,14 @@ the same weights, with t as a plane of the input: weights depend neither on thei
 Source: the intermediate flows, their refinement from coarse to fine by warped features and the repair follow
 RIFE (Huang et al., ECCV 2022, arXiv 2011.06294); visibility that blends by nearness in time follows Super
 SloMo (Jiang et al., CVPR 2018, arXiv 1712.00080).
-What differs: a feature pyramid shared by all times stands for RIFE's images at several scales; no teacher.
+What differs: correlations of features around each place (PWC-Net, Sun et al., CVPR 2018) find the motion; a feature pyramid shared by all times stands for RIFE's images at several scales; no teacher.
 Each flow is predicted as a velocity, so that times share what they learn: (t to 0) = -t v0,
 (t to 1) = (1 - t) v1. The heads begin at zero, so a fresh network gives the cross-fade.
 
     frames 0 and 1 (H, W, C)
       features at 1/2, 1/4, 1/8                w, 2w, 4w; once a frame
-      1/8: both, joined                        4w; once a pair
+      1/4: correlations of both                (2 * 4 + 1)^2 displacements, once a pair
+      1/8: all of it, joined                   4w; once a pair
       1/8: velocities, visibility of time t
       1/4, 1/2: the same, corrected by the features warped so far
       full: both frames warped, blended by visibility
@@ -21,12 +22,14 @@ Each flow is predicted as a velocity, so that times share what they learn: (t to
     middle frames (m, H, W, C)
 """
 
-import math
-
 import keras
 from keras import layers, ops
 
 from kvzoo.models.warp import warp
+
+
+REACH = 4  # displacements that are matched, in pixels of a quarter of the size
+SHARPNESS = 10.0  # of the choice among them
 
 
 def conv(x, filters: int, strides: int = 1):
@@ -64,6 +67,28 @@ def times(like, count: int):
 def flows(velocities, time):
     """Return the flows from t to 0 and to 1, each (N, H, W, 2), of velocities (N, H, W, 4)."""
     return -time * velocities[..., :2], (1.0 - time) * velocities[..., 2:]
+
+
+def matches(first, last):
+    """Return how well each place of a frame's features matches those around it in the other frame, both ways.
+
+    Two tensors (B, H, W, (2 * REACH + 1)^2): shares that sum to 1, of the correlations at all displacements up to
+    REACH. A matching that need not be learned from concatenated features is what makes short training enough.
+    """
+    height, width = first.shape[1:3]
+    # Features of zero mean and unit variance: their mean product is a correlation.
+    first, last = (
+        layers.LayerNormalization(center=False, scale=False, dtype="float32")(x) for x in (first, last)
+    )
+
+    def one_way(x, other):
+        padded = ops.pad(other, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)))
+        shifts = range(2 * REACH + 1)
+        rows = ops.stack([padded[:, dy : dy + height] for dy in shifts], axis=1)
+        alike = [ops.mean(ops.expand_dims(x, 1) * rows[:, :, :, dx : dx + width], axis=-1) for dx in shifts]
+        return ops.softmax(SHARPNESS * ops.moveaxis(ops.concatenate(alike, axis=1), 1, -1), axis=-1)
+
+    return one_way(first, last), one_way(last, first)
 
 
 def flow_interpolator(
@@ -108,8 +133,9 @@ def flow_interpolator(
         pairs = unfolded(x, 2)
         pyramid.append((pairs[:, 0], pairs[:, 1]))
 
-    joined = ops.concatenate(pyramid[2], axis=-1)
-    for _ in range(3):
+    matched = conv(ops.concatenate([*pyramid[1], *matches(*pyramid[1])], axis=-1), 4 * width, 2)
+    joined = ops.concatenate([*pyramid[2], matched], axis=-1)
+    for _ in range(2):
         joined = conv(joined, 4 * width)
     hidden = folded(ops.repeat(ops.expand_dims(joined, 1), frames_out, axis=1))
     time = times(hidden, frames_out)
@@ -145,3 +171,15 @@ def flow_interpolator(
     repair = layers.Conv2DTranspose(channels, 4, 2, "same", kernel_initializer="zeros", dtype="float32")(x)
     outputs = ops.clip(warped + unfolded(repair, frames_out), -1.0, 1.0)
     return keras.Model(inputs, outputs, name="flow_interpolator")
+
+
+def warped_l1(inputs, outputs):
+    """The mean absolute error of the blend before its repair: so motion is learned, not only what to paint."""
+    return ops.mean(ops.abs(outputs["warped"] - inputs["targets"]))
+
+
+def smoothness(inputs, outputs):
+    """The mean absolute difference between the flows of neighbouring pixels, in pixels."""
+    flow = outputs["flow"]
+    down, right = flow[:, :, 1:] - flow[:, :, :-1], flow[:, :, :, 1:] - flow[:, :, :, :-1]
+    return ops.mean(ops.abs(down)) + ops.mean(ops.abs(right))
