@@ -25,6 +25,12 @@ _VIDEOGAN_OPTIONS = {
 }
 _MASK_L1 = Term("kvzoo.models.videogan:mask_l1", 0.1, maps=("mask",), help="mean of the mask: less foreground")
 
+# Options of the samplers that cut inputs and targets.
+_AUGMENTED = {
+    "jitter": Option("int", 0, "pixels; frames are read so much larger and cropped at random", minimum=0),
+    "mirror": Option("bool", False, "half of the examples are mirrored"),
+}
+
 MODELS = Registry(
     ModelSpec,
     (
@@ -139,6 +145,35 @@ MODELS = Registry(
             licence="Apache-2.0",
         ),
         ModelSpec(
+            name="pix2pix",
+            builder="kvzoo.models.pix2pix:pix2pix",
+            summary="n frames to m frames by a U-Net, with a critic of patches: interpolation, prediction, pictures to pictures",
+            kind="translator",
+            loss="conditional",
+            critics={"critic": "kvzoo.models.pix2pix:pix2pix_critic"},
+            options={
+                "frames_in": Option("int", 2, "frames that are given", minimum=1),
+                "frames_out": Option("int", 5, "frames that are made", minimum=1),
+                "image_size": Option("int", 128, "height and width in pixels", choices=(32, 64, 128, 256, 512)),
+                "channels": Option("int", 3, "of an input frame; sources give 1 (grey) or 3 (RGB)", minimum=1),
+                "channels_out": Option("int", None, "of an output frame; as the input's when left out", minimum=1),
+                "width": Option("int", 64, "filters of the first convolution", minimum=1),
+                "dropout": Option(
+                    "float", 0.5, "share of the decoder's first three layers dropped", minimum=0, maximum=0.9
+                ),
+                "patch": Option("int", 70, "pixels that a logit of the critic sees", choices=(1, 16, 34, 70, 142, 286)),
+            },
+            tiny={"frames_in": 2, "frames_out": 3, "image_size": 32, "width": 4, "patch": 34},
+            optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+            parameters={"network": 41_857_231, "critic": 2_784_065},
+            macs=1_620_000_000,
+            feature_layer="bottleneck",
+            paper='Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017, '
+            "arXiv 1611.07004",
+            article='"pix2pixでフレーム補完" (code pekatuu/pix2pix-tensorflow, branch multi_A)',
+            licence="Apache-2.0",
+        ),
+        ModelSpec(
             name="tiny_c3d",
             builder="kvzoo.models.tiny_c3d:tiny_c3d",
             summary="a small 3D convolutional classifier of clips",
@@ -211,6 +246,26 @@ LOSSES = Registry(
             kinds=("generator",),
             sampler="window",
             example=".fit(clips), or .fit(clips, labels) where the generator or a critic takes labels",
+        ),
+        LossSpec(
+            name="conditional",
+            builder="kvzoo.losses.conditional:Conditional",
+            summary="pix2pix's: near the true frames in L1, and taken for true, with its inputs, by a critic",
+            options={
+                "gan_weight": Option("float", 1.0, "of what the critics say; 0 trains without them", minimum=0),
+                "l1_weight": Option("float", 100.0, "of the mean absolute error on -1..1", minimum=0),
+                "g_steps": Option("int", 1, "updates of the network for each of the critics", minimum=1),
+                "test_time": Option(
+                    "str",
+                    "inference",
+                    "outside of training; paper: dropout on and batch norm with the batch's own statistics",
+                    choices=("inference", "paper"),
+                ),
+                "terms": Option("dict[str, float]", None, "weights of the model's own terms, by name"),
+            },
+            kinds=("translator",),
+            sampler="interpolate",
+            example=".fit(inputs, targets)",
         ),
     ),
 )
@@ -316,6 +371,29 @@ SOURCES = Registry(
             labels=True,
         ),
         SourceSpec(
+            name="frames",
+            builder="kvzoo.data.frames:Frames",
+            summary="folders of image sequences, an image a frame, as MOT Challenge has them",
+            options={
+                "path": Option("path", help="folder of sequences", required=True),
+                "native_fps": Option(
+                    "float", None, "frames a second; what seqinfo.ini says, or 25, when left out", minimum=0.001
+                ),
+            },
+            labels=True,
+        ),
+        SourceSpec(
+            name="pairs",
+            builder="kvzoo.data.pairs:Pairs",
+            summary="two folders of images or videos, inputs and targets, matched by name",
+            options={
+                "path": Option("path", help="folder of inputs", required=True),
+                "target_path": Option("path", help="folder of targets", required=True),
+                "native_fps": Option("float", 25.0, "frames a second of images, where they are drawn", minimum=0.001),
+            },
+            labels=True,
+        ),
+        SourceSpec(
             name="videos",
             builder="kvzoo.data.videos:Videos",
             summary="a folder of video files; labels from subfolders or a CSV",
@@ -335,6 +413,34 @@ SAMPLERS = Registry(
             name="window",
             builder="kvzoo.data.samplers:Window",
             summary="consecutive frames, anywhere in the video",
+        ),
+        SamplerSpec(
+            name="interpolate",
+            builder="kvzoo.data.samplers:Interpolate",
+            summary="the first and the last of a span of frames, and those between",
+            options=_AUGMENTED,
+            makes="inputs and targets",
+        ),
+        SamplerSpec(
+            name="predict",
+            builder="kvzoo.data.samplers:Predict",
+            summary="consecutive frames, and those that follow",
+            options=_AUGMENTED,
+            makes="inputs and targets",
+        ),
+        SamplerSpec(
+            name="offsets",
+            builder="kvzoo.data.samplers:Offsets",
+            summary="any frames of a window, and any to be made of them",
+            options={
+                "inputs": Option("list[int]", help="places in the window, from 0, of the inputs", required=True),
+                "targets": Option("list[int]", help="places in the window, from 0, of the targets", required=True),
+                "window": Option(
+                    "int", None, "frames of the window; as far as the places reach when left out", minimum=1
+                ),
+                **_AUGMENTED,
+            },
+            makes="inputs and targets",
         ),
     ),
 )

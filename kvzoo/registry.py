@@ -106,8 +106,8 @@ class Term:
 
     Attributes:
         function: "module:function", called as function(inputs, outputs) -> scalar. `inputs` has the step's
-            noise, label, image and clip (the real one, -1..1) by name, `outputs` the network's clip and each
-            of the spec's maps; all float32.
+            noise, label, image and clip (the real one, -1..1) by name, a translator's has inputs and targets;
+            `outputs` has the network's output as clip, and each of the spec's maps; all float32.
         weight: the reference weight; a recipe weighs it anew by its name, and 0 turns it off.
         maps: the maps that it reads; it is left out of a network that lacks one.
         help: what it is.
@@ -133,6 +133,7 @@ class ModelSpec(Spec):
     Attributes:
         kind: what the network maps, one of KINDS.
         loss: the loss that trains it when none is named.
+        loss_options: that loss's options as this model wants them, where they differ from its defaults.
         critics: builders of the critics by name, for adversarial losses.
         maps: names of the layers whose outputs are worth seeing beside the clip, such as a mask.
         terms: further terms of its loss by name.
@@ -151,6 +152,7 @@ class ModelSpec(Spec):
 
     kind: str = "reconstructor"
     loss: str = "mse"
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
     critics: Mapping[str, str] = field(default_factory=dict)
     maps: tuple[str, ...] = ()
     terms: Mapping[str, Term] = field(default_factory=dict)
@@ -174,6 +176,11 @@ class ModelSpec(Spec):
         terms = {k: Term(**v) if isinstance(v, Mapping) else v for k, v in self.terms.items()}
         object.__setattr__(self, "terms", terms)
 
+    def loss_settings(self, given: str | Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return the loss that is asked for as {"name": …, options}: the model's own where nothing is."""
+        given = {"name": given or self.loss} if given is None or isinstance(given, str) else dict(given)
+        return {**self.loss_options, **given} if given.get("name") == self.loss else given
+
     def term_weights(self, given: Mapping[str, float] | None) -> dict[str, float]:
         """Return the weight of each term: the given one, else the reference.
 
@@ -193,7 +200,7 @@ class LossSpec(Spec):
 
     Attributes:
         kinds: the kinds of model that it accepts.
-        sampler: the sampler that cuts its examples when a recipe names none.
+        sampler: the sampler that cuts its examples when a recipe names none; others must make what it makes.
         example: what `.fit` takes, in words.
     """
 
@@ -229,10 +236,16 @@ class SourceSpec(Spec):
 
 @dataclass(frozen=True)
 class SamplerSpec(Spec):
-    """A sampler: cuts a video into one example."""
+    """A sampler: cuts a video into one example.
+
+    Attributes:
+        makes: what an example is, in words; a loss takes samplers that make what its own one makes.
+    """
 
     group: ClassVar[str] = "kvzoo.samplers"
     noun: ClassVar[str] = "sampler"
+
+    makes: str = "clips"
 
 
 @dataclass(frozen=True)

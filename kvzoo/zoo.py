@@ -40,7 +40,7 @@ def get(
             kind of model, weights that do not fit.
     """
     spec = catalog.MODELS.get(name)
-    loss = {"name": loss or spec.loss} if not isinstance(loss, dict) else dict(loss)
+    loss = spec.loss_settings(loss)
     loss_spec = catalog.LOSSES.get(loss.pop("name"))
     if spec.kind not in loss_spec.kinds:
         raise InputError(

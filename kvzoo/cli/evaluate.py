@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 
 import click
 
@@ -42,7 +43,8 @@ def command(run: str, given: tuple[str, ...], clips: int | None, seed: int, judg
 def _as_json(run: str, evaluation: Evaluation) -> str:
     # JSON has no NaN.
     metrics = {name: value if math.isfinite(value) else None for name, value in evaluation.metrics.items()}
-    return json.dumps({"run": run, "metrics": metrics, "conditions": evaluation.conditions}, indent=2, allow_nan=False)
+    record = {"run": run, "metrics": metrics, "conditions": evaluation.conditions}
+    return json.dumps(record | ({"frames": evaluation.frames} if evaluation.frames else {}), indent=2, allow_nan=False)
 
 
 def _as_table(evaluation: Evaluation) -> str:
@@ -52,8 +54,28 @@ def _as_table(evaluation: Evaluation) -> str:
     return "\n".join(
         [
             *(f"{name:<{width}}  {value:>8.4g}  {measures[name]}" for name, value in evaluation.metrics.items()),
+            *_table_of_frames(evaluation.frames),
             "",
             "conditions",
             *(f"{name:<{width}}  {value}" for name, value in conditions.items()),
         ]
     )
+
+
+def _table_of_frames(rows: list[dict]) -> list[str]:
+    """Return a line for each frame that is made, a column for each figure of the model, the baselines and the truth."""
+    if not rows:
+        return []
+    columns = [(name, figure) for name, figures in rows[0].items() if name != "time" for figure in figures]
+    columns.sort(key=lambda column: ("psnr", "ssim", "sharpness").index(column[1]))
+    widths = [max(len(name), 9) for name, _ in columns]
+
+    def line(first: str, cells: Iterable[str]) -> str:
+        return "  ".join([f"{first:<5}", *(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))])
+
+    return [
+        "",
+        line("", (figure for _, figure in columns)),
+        line("frame", (name for name, _ in columns)),
+        *(line(str(row["time"]), (f"{row[name][figure]:.4g}" for name, figure in columns)) for row in rows),
+    ]

@@ -58,7 +58,7 @@ def _model_rows(spec: ModelSpec) -> dict[str, str]:
     )
     rows = {
         "kind": f"{spec.kind} ({KINDS[spec.kind]})",
-        "loss": spec.loss,
+        "loss": ", ".join([spec.loss, *(f"{k} {v}" for k, v in spec.loss_options.items())]),
         "parameters": ", ".join(f"{count:,} ({part})" for part, count in spec.parameters.items()),
         "MACs": f"{spec.macs / 1e9:.2f} G a forward pass" if spec.macs else "",
         "optimizer": f"{optimizer['name']}, {settings}, L2 {spec.l2:g}",

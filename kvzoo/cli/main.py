@@ -22,6 +22,8 @@ VERBS = {
     "evaluate": "how good a run's model is on held-out clips, with the conditions",
     "reconstruct": "a video above what a run's model makes of it",
     "anomaly": "where videos are not as those that a run's model was trained on",
+    "interpolate": "a video at a multiple of its frame rate, or in slow motion",
+    "predict": "a video, and how a run's model goes on with it",
     "generate": "clips from a run's generator",
     "compare": "runs side by side on the same held-out clips: a table and a page",
     "data": "make and look at data",

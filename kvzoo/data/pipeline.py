@@ -68,12 +68,12 @@ class Clips:
         """
         clips = tuple(
             self.source.read(
-                video,
+                video if i == 0 else video.target or video,
                 self._within(indices, video.frames),
                 shape[1] if rng is None else self.sampler.read_size(shape[1]),
                 shape[-1],
             )
-            for indices, shape in zip(plan, self.shapes, strict=True)
+            for i, (indices, shape) in enumerate(zip(plan, self.shapes, strict=True))
         )
         example = self.sampler.example(clips, rng)
         return (*example, np.int32(self.classes.index(video.label))) if self.classes else example
@@ -106,6 +106,12 @@ class Clips:
         if not examples:
             raise InputError("no held-out video can be decoded")
         return self.sampler.batch(tuple(np.stack(parts) for parts in zip(*examples, strict=True)), None)
+
+    def times(self) -> tuple[np.ndarray, ...]:
+        """Return the times of the frames of each clip of an example, counted from the first of all."""
+        (plan, *_) = self.sampler.cover(self.sampler.needs)
+        first = min(int(indices.min()) for indices in plan)
+        return tuple(indices - first for indices in plan)
 
     def _first_and_others(self, first: int, rng: np.random.Generator) -> Iterator[int]:
         yield first
@@ -175,6 +181,10 @@ def open_data(
 
 
 def _open(section: dict, shapes: Sequence[Sequence[int]]) -> tuple[Clips, list[Skipped]]:
+    if wrong := [shape[-1] for shape in shapes if shape[-1] not in (1, 3)]:
+        raise InputError(f"data: sources give frames of 1 (grey) or 3 (RGB) channels, the model has {wrong[0]}")
+    sampler = dict(section["sampler"])
+    sampler = catalog.SAMPLERS.get(sampler.pop("name")).load()(*(shape[0] for shape in shapes), **sampler)
     spec = catalog.SOURCES.get(section["source"])
     source = spec.load()(**{name: section[name] for name in spec.options})
     videos = source.videos
@@ -182,8 +192,6 @@ def _open(section: dict, shapes: Sequence[Sequence[int]]) -> tuple[Clips, list[S
         videos = regroup(videos, section["group"])
     if section["fps"]:
         videos = [resample(v, section["fps"]) for v in videos]
-    sampler = dict(section["sampler"])
-    sampler = catalog.SAMPLERS.get(sampler.pop("name")).load()(*(shape[0] for shape in shapes), **sampler)
     skipped = list(source.skipped)
     if section["short"] == "drop":
         short = [v for v in videos if v.frames < sampler.needs]

@@ -3,7 +3,11 @@
 A sampler draws a *plan*: a tuple of arrays of frame indices, one for each clip that is read.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from kvzoo.errors import InputError
 
 Plan = tuple[np.ndarray, ...]
 Arrays = tuple[np.ndarray, ...]
@@ -54,3 +58,103 @@ class Window(Sampler):
 
     def cover(self, length: int) -> list[Plan]:
         return [(np.arange(start, start + self.needs),) for start in range(0, length - self.needs + 1, self.needs)]
+
+
+class Pair(Sampler):
+    """An example is two clips of one window: what a network is given, and what it shall make of it.
+
+    Evaluation reads windows side by side, from the first frame on, without jitter and mirror.
+
+    Args:
+        inputs, targets: places in the window, from 0.
+        window: its length in frames.
+        jitter: pixels; training frames are read at a size so much larger and cut at a random place, the same for all
+            frames of an example (pix2pix: 286 to 256, the article 132 to 128).
+        mirror: whether half of the training examples are mirrored, left to right.
+    """
+
+    def __init__(
+        self, inputs: Sequence[int], targets: Sequence[int], window: int, jitter: int = 0, mirror: bool = False
+    ):
+        self.inputs, self.targets, self.needs = np.asarray(inputs), np.asarray(targets), window
+        self.jitter, self.mirror = jitter, mirror
+
+    def draw(self, length: int, rng: np.random.Generator) -> Plan:
+        start = int(rng.integers(length - self.needs + 1))
+        return start + self.inputs, start + self.targets
+
+    def cover(self, length: int) -> list[Plan]:
+        starts = range(0, length - self.needs + 1, self.needs)
+        return [(start + self.inputs, start + self.targets) for start in starts]
+
+    def read_size(self, image_size: int) -> int:
+        return image_size + self.jitter
+
+    def example(self, clips: Arrays, rng: np.random.Generator | None) -> Arrays:
+        if rng is None:
+            return clips
+        if self.jitter:
+            top, left = rng.integers(self.jitter + 1, size=2)
+            size = clips[0].shape[1] - self.jitter
+            clips = tuple(clip[:, top : top + size, left : left + size] for clip in clips)
+        if self.mirror and rng.integers(2):
+            clips = tuple(clip[:, :, ::-1] for clip in clips)
+        return tuple(np.ascontiguousarray(clip) for clip in clips)
+
+
+class Interpolate(Pair):
+    """Inputs are the first and the last frame of frames_out + 2, targets those between.
+
+    Raises:
+        InputError: a network that is not given two frames.
+    """
+
+    def __init__(self, frames_in: int, frames_out: int, jitter: int = 0, mirror: bool = False):
+        if frames_in != 2:
+            raise InputError(
+                f"the sampler interpolate gives the first and the last frame: a network with frames_in 2 is wanted, "
+                f"this one has {frames_in}; the sampler offsets takes any"
+            )
+        super().__init__([0, frames_out + 1], range(1, frames_out + 1), frames_out + 2, jitter, mirror)
+
+
+class Predict(Pair):
+    """Inputs are frames_in consecutive frames, targets the frames_out that follow."""
+
+    def __init__(self, frames_in: int, frames_out: int, jitter: int = 0, mirror: bool = False):
+        window = frames_in + frames_out
+        super().__init__(range(frames_in), range(frames_in, window), window, jitter, mirror)
+
+
+class Offsets(Pair):
+    """Any places in a window.
+
+    Raises:
+        InputError: not as many places as the network has frames, or places outside the window.
+    """
+
+    def __init__(
+        self,
+        frames_in: int,
+        frames_out: int,
+        inputs: Sequence[int],
+        targets: Sequence[int],
+        window: int | None = None,
+        jitter: int = 0,
+        mirror: bool = False,
+    ):
+        places = [*inputs, *targets]
+        for name, given, count in (("inputs", inputs, frames_in), ("targets", targets, frames_out)):
+            if len(given) != count:
+                raise InputError(
+                    f"the sampler offsets: {name}: {count} places are wanted, as the network has frames. "
+                    f"Received: {list(given)}"
+                )
+        window = max(places) + 1 if window is None else window
+        for name, given in (("inputs", inputs), ("targets", targets)):
+            if outside := [place for place in given if not 0 <= place < window]:
+                raise InputError(
+                    f"the sampler offsets: {name}: places from 0 to {window - 1}, within the window, are wanted. "
+                    f"Received: {outside[0]}"
+                )
+        super().__init__(inputs, targets, window, jitter, mirror)

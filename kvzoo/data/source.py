@@ -34,6 +34,8 @@ class Video:
         label: its class, "" where it has none.
         key: where its source finds it; spans of one file share it, and with it what is cached. Hashable.
         times: for each frame, the index of the frame that the source decodes, not falling; None for 0, 1, 2, …
+        target: the video, of as many frames, that all clips of an example but the first are read from; None for
+            this one.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Video:
     label: str = ""
     key: object = None
     times: np.ndarray | None = None
+    target: "Video | None" = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Source:
         """Return a hash over what the source holds: names, lengths, groups and labels, not pixels."""
         rows = [f"{type(self).__name__} {self.version}"]
         rows += [f"{v.name}|{v.frames}|{v.fps:g}|{v.group}|{v.label}" for v in self.videos]
+        rows += [v.target.name for v in self.videos if v.target]
         return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def read(self, video: Video, indices: Sequence[int], image_size: int, channels: int) -> np.ndarray:
@@ -200,7 +204,8 @@ def resample(video: Video, fps: float) -> Video:
     native = np.arange(video.frames) if video.times is None else video.times
     count = max(1, round(video.frames * fps / video.fps))
     nearest = np.minimum(np.floor(np.arange(count) * video.fps / fps + 0.5).astype(int), video.frames - 1)
-    return replace(video, frames=count, fps=fps, times=native[nearest])
+    target = video.target and resample(video.target, fps)
+    return replace(video, frames=count, fps=fps, times=native[nearest], target=target)
 
 
 def split(videos: Sequence[Video], validation: float | Sequence[str], seed: int) -> tuple[list[Video], list[Video]]:

@@ -5,13 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
 from kvzoo.errors import InputError
-
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-
-# What Pillow raises for files that are not what they seem.
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 class Strips(Source):
@@ -53,7 +49,7 @@ class Strips(Source):
             try:
                 vertical, frames = _geometry(file, layout, frames_per_image)
             except BROKEN as error:
-                skipped.append(Skipped(name, _reason(error)))
+                skipped.append(Skipped(name, reason_of(error)))
                 continue
             label = label_of(file, folder)
             videos.append(Video(name, frames, native_fps, group=name, label=label, key=(str(file), vertical, frames)))
@@ -62,10 +58,10 @@ class Strips(Source):
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         path, vertical, count = video.key
         try:
-            image = _pixels(path)
+            image = pixels(path)
             frames = np.split(image, count, axis=0 if vertical else 1)
         except BROKEN as error:
-            raise BrokenVideo(_reason(error)) from None
+            raise BrokenVideo(reason_of(error)) from None
         if self._places is not None:
             frames = [frames[place] for place in self._places]
         return np.stack([square(frame, image_size, channels) for frame in frames[start:stop]])
@@ -83,27 +79,3 @@ def _geometry(file: Path, layout: str, frames: int | None) -> tuple[bool, int]:
     if along % (frames or across):
         raise ValueError(f"{width}x{height} pixels do not divide into {frames or 'square'} frames")
     return vertical, frames or along // across
-
-
-def _pixels(path: str) -> np.ndarray:
-    """Return an image as uint8, (H, W) or RGB (H, W, 3)."""
-    with Image.open(path) as image:
-        if image.mode.startswith("I"):
-            # 16 bits; Pillow itself would clip them.
-            pixels = np.asarray(image)
-            if pixels.min() < 0 or pixels.max() > 65535:
-                raise ValueError("8 or 16 bits a pixel are wanted, it has 32")
-            return (pixels // 257).astype(np.uint8)
-        if image.mode == "F":
-            raise ValueError("8 or 16 bits a pixel are wanted, it has floating-point ones")
-        return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-
-
-def _reason(error: Exception) -> str:
-    """Return why an image cannot be used, in a few words and without its path."""
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image"
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return reason[0].lower() + reason[1:]

@@ -28,7 +28,7 @@ import numpy as np
 from keras import ops
 
 from kvzoo.errors import InputError
-from kvzoo.losses.alternating import AlternatingModel, vjp
+from kvzoo.losses.alternating import AlternatingModel, pick, share, vjp
 from kvzoo.losses.base import to_uint8, to_unit_range
 from kvzoo.registry import ModelSpec
 
@@ -174,23 +174,12 @@ class Adversarial(AlternatingModel):
         terms: Mapping[str, float] | None = None,
     ):
         _check_networks(networks, spec)
-        super().__init__(networks, spec, config, loss_name, critic_learning_rate)
+        super().__init__(networks, spec, config, loss_name, terms, critic_learning_rate)
         self.variant, self.label_smoothing, self.critic_steps = variant, label_smoothing, critic_steps
         self.class_weight = class_weight
         self.gradient_penalty = 10.0 if gradient_penalty is None else gradient_penalty
         self._check_options(gradient_penalty)
-        self.critics = tuple(name for name in networks if name != "network")
         self.seed_generator = keras.random.SeedGenerator()
-
-        maps = [name for name in spec.maps if name in {layer.name for layer in self.network.layers}]
-        made = {"clip": self.network.output} | {name: self.network.get_layer(name).output for name in maps}
-        self._view = _Unlisted(keras.Model({x.name: x for x in self.network.inputs}, made, name="parts"))
-        self._made = tuple(made)
-        self._terms = {
-            name: (spec.terms[name].load(), weight)
-            for name, weight in spec.term_weights(terms).items()
-            if weight and set(spec.terms[name].maps) <= set(maps)
-        }
         self._norms = {n: SpectralNorm(networks[n], self.add_weight) for n in self.critics} if spectral_norm else {}
         heads = {name: _class_head(networks[name]) for name in self.critics}
         named = max((units for units in heads.values() if units), default=None)
@@ -199,12 +188,12 @@ class Adversarial(AlternatingModel):
 
         self.count("g_loss")
         for name in self.critics:
-            self.count(self._of("d_loss", name))
+            self.count(self.of(name, "d_loss"))
         for name in self.critics:
             told = ("distance", "penalty") if variant == "wasserstein_gp" else ("real_accuracy", "fake_accuracy")
             told += ("real_class_accuracy", "fake_class_accuracy") if heads[name] else ()
-            self.count(*(self._of(metric, name) for metric in told))
-        self.count(*self._terms, "g_norm", *(self._of("d_norm", name) for name in self.critics))
+            self.count(*(self.of(name, metric) for metric in told))
+        self.count(*self.terms, "g_norm", *(self.of(name, "d_norm") for name in self.critics))
 
     def _check_options(self, gradient_penalty: float | None) -> None:
         where = f"loss {self.loss_name}"
@@ -229,9 +218,6 @@ class Adversarial(AlternatingModel):
                     self.spec.name,
                 )
 
-    def _of(self, metric: str, critic: str) -> str:
-        return metric if len(self.critics) == 1 else f"{metric}_{critic}"
-
     @property
     def clip_shape(self) -> tuple[int, ...]:
         return tuple(self.network.output_shape[1:])
@@ -246,64 +232,34 @@ class Adversarial(AlternatingModel):
     def alternate(self, data) -> dict:
         real, given = self._given(data)
         size = ops.shape(real)[0]
-        generator = self.networks["network"]
         for left in reversed(range(self.critic_steps)):
             inputs = {**given, "noise": self.draw_noise(size)} if self.noise_dim else given
             if left:
-                fake = self._view(inputs, training=True)["clip"]
+                made = self.view(inputs, training=True)
             else:
-                outputs, _, pull_made = vjp(
-                    lambda inputs=inputs: (self._in_order(self._view(inputs, training=True)), ()),
-                    generator.trainable_variables,
-                    (),
-                    generator.variables,
-                )
-                outputs = [ops.stop_gradient(x) for x in outputs]
-                fake = outputs[0]
+                made, pull = self.make(inputs)
             for name in self.critics:
-                self._update_critic(name, real, ops.stop_gradient(fake), given)
-
-        told, beside, pull_told = vjp(
-            lambda *made: self._generator_loss(dict(zip(self._made, made, strict=True)), inputs, real, True),
-            (),
-            outputs,
-            [v for name in self.critics for v in self._state(name)],
-        )
-
-        def pull(scale):
-            _, wanted = pull_told(scale)
-            return pull_made([ops.zeros_like(x) if g is None else g for g, x in zip(wanted, outputs, strict=True)])[0]
-
-        norm = self.update("network", pull)
-        self.record({"g_loss": told, **beside, "g_norm": norm})
+                self._update_critic(name, real, ops.stop_gradient(made["clip"]), given)
+        self.learn(made, pull, lambda made: self._generator_loss(made, inputs, real, True))
         self.optimizer.step_done()
         return self.results(self._means)
 
     def _update_critic(self, name: str, real, fake, given: dict) -> None:
-        critic = self.networks[name]
         between = None
         if self.variant == "wasserstein_gp":
-            share = self.draw_mixture(ops.shape(real)[0])
-            between = share * ops.cast(real, "float32") + (1.0 - share) * ops.cast(fake, "float32")
-        loss, beside, pull = vjp(
-            lambda: self._critic_loss(name, real, fake, given, True, between),
-            critic.trainable_variables,
-            (),
-            self._state(name),
-        )
-        norm = self.update(name, lambda scale: pull(scale)[0])
-        beside = {"d_loss": loss, **beside, "d_norm": norm}
-        self.record({self._of(metric, name): value for metric, value in beside.items()})
+            part = self.draw_mixture(ops.shape(real)[0])
+            between = part * ops.cast(real, "float32") + (1.0 - part) * ops.cast(fake, "float32")
+        self.improve(name, lambda: self._critic_loss(name, real, fake, given, True, between))
 
     def judge(self, data) -> dict:
         real, given = self._given(data)
         size, seen = ops.shape(real)[0], {}
         if self.noise_dim:
             given["noise"] = keras.random.normal((size, self.noise_dim), seed=0)
-        made = self._view(given, training=False)
+        made = self.view(given, training=False)
         for name in self.critics:
             loss, beside = self._critic_loss(name, real, made["clip"], given, False)
-            seen |= {self._of(metric, name): value for metric, value in {"d_loss": loss, **beside}.items()}
+            seen |= {self.of(name, metric): value for metric, value in {"d_loss": loss, **beside}.items()}
         loss, beside = self._generator_loss(made, given, real, False)
         seen |= {"g_loss": loss, **beside}
         self.record(seen)
@@ -322,7 +278,7 @@ class Adversarial(AlternatingModel):
         if threshold is None:
             beside = {"distance": ops.mean(r) - ops.mean(f)}
         else:
-            beside = {"real_accuracy": _share(r > threshold), "fake_accuracy": _share(f <= threshold)}
+            beside = {"real_accuracy": share(r > threshold), "fake_accuracy": share(f <= threshold)}
         if penalty is not None:
             loss = loss + self.gradient_penalty * penalty
             beside["penalty"] = penalty
@@ -340,7 +296,7 @@ class Adversarial(AlternatingModel):
             per_clip = ops.mean(ops.reshape(scores, (ops.shape(scores)[0], -1)), axis=1)
             return ops.sum(per_clip), ()
 
-        _, _, pull = vjp(score, (), (between,), self._state(name), twice=True)
+        _, _, pull = vjp(score, (), (between,), self.state_of(name), twice=True)
         (gradient,) = pull(ops.ones(()))[1]
         square = ops.sum(ops.square(gradient), axis=(1, 2, 3, 4))
         # The root of 0 has no gradient.
@@ -350,34 +306,26 @@ class Adversarial(AlternatingModel):
         """Return what the generator minimises, and its terms."""
         generator_loss = VARIANTS[self.variant][1]
         made = {name: ops.cast(value, "float32") for name, value in made.items()}
-        total, beside = 0.0, {}
+        total = 0.0
         for name in self.critics:
             with self._norms[name](training) if self._norms else nullcontext():
                 scores, classes = self._judge(name, made["clip"], inputs, training)
             total = total + generator_loss(scores)
             if classes is not None:
                 total = total + self.class_weight * _cross_entropy(classes, inputs["label"])
-        for name, (function, weight) in self._terms.items():
-            try:
-                beside[name] = function({**inputs, "clip": real}, made)
-            except KeyError as error:
-                raise InputError(
-                    f"model {self.spec.name}: the term {name} reads {error}, which is not there; "
-                    f"inputs: {', '.join([*inputs, 'clip'])}; outputs: {', '.join(made)}"
-                ) from error
-            total = total + weight * beside[name]
-        return total, beside
+        more, beside = self.add_terms({**inputs, "clip": real}, made)
+        return total + more, beside
 
     def _judge(self, name: str, clip, given: dict, training: bool):
         """Return a critic's scores, and the logits of its class head or None, float32."""
         critic = self.networks[name]
-        told = critic(_pick(critic, {**given, "clip": clip}), training=training)
+        told = critic(pick(critic, {**given, "clip": clip}), training=training)
         scores, classes = (told["score"], told.get("classes")) if isinstance(told, Mapping) else (told, None)
         return ops.cast(scores, "float32"), None if classes is None else ops.cast(classes, "float32")
 
-    def _state(self, critic: str) -> list:
+    def state_of(self, critic: str) -> list:
         norm = self._norms.get(critic)
-        return [*self.networks[critic].variables, *([u for _, u in norm.pairs] if norm else [])]
+        return [*super().state_of(critic), *([u for _, u in norm.pairs] if norm else [])]
 
     # What networks are given
 
@@ -468,16 +416,12 @@ class Adversarial(AlternatingModel):
             shape = (count, *wanted[name].shape[1:])
             if value.shape != shape:
                 raise InputError(f"generate: {name}: an array {shape} is wanted. Received: {value.shape}")
-        view = self._view.network
+        view = self.view.network
         made = [
             view.predict_on_batch({name: value[start : start + 16] for name, value in inputs.items()})
             for start in range(0, count, 16)
         ]
-        return {name: np.concatenate([np.asarray(part[name], "float32") for part in made]) for name in self._made}
-
-    def _in_order(self, made: dict) -> list:
-        # Not .values(): each backend has an order of its own.
-        return [made[name] for name in self._made]
+        return {name: np.concatenate([np.asarray(part[name], "float32") for part in made]) for name in self.view.names}
 
     def _checked_labels(self, labels, count: int) -> np.ndarray:
         labels = np.asarray(labels)
@@ -490,31 +434,12 @@ class Adversarial(AlternatingModel):
         return np.full(count, labels, "int32") if labels.ndim == 0 else labels.astype("int32")
 
 
-class _Unlisted:
-    """A network that Keras does not take for one more part of the model that holds it."""
-
-    def __init__(self, network: keras.Model):
-        self.network = network
-
-    def __call__(self, inputs: dict, training: bool) -> dict:
-        return self.network(_pick(self.network, inputs), training=training)
-
-
-def _pick(network: keras.Model, given: dict):
-    """Return what a network takes, by its inputs' names."""
-    return keras.tree.map_structure(lambda x: given[x.name], network.input)
-
-
-def _share(right):
-    return ops.mean(ops.cast(right, "float32"))
-
-
 def _cross_entropy(logits, label):
     return ops.mean(ops.sparse_categorical_crossentropy(label, logits, from_logits=True))
 
 
 def _class_accuracy(logits, label):
-    return _share(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), label))
+    return share(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), label))
 
 
 def _class_head(critic: keras.Model) -> int | None:

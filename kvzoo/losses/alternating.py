@@ -172,6 +172,27 @@ class Players(keras.optimizers.Optimizer):
             player.finalize_variable_values(self._of(name, var_list))
 
 
+def pick(network: keras.Model, given: Mapping[str, Any]):
+    """Return what a network takes, by its inputs' names."""
+    return keras.tree.map_structure(lambda x: given[x.name], network.input)
+
+
+def share(right):
+    """Return the share of true values, float32."""
+    return ops.mean(ops.cast(right, "float32"))
+
+
+class View:
+    """A network that Keras does not take for one more part of the model that holds it."""
+
+    def __init__(self, network: keras.Model, names: tuple[str, ...]):
+        # The order of the parts; each backend has one of its own for dicts.
+        self.network, self.names = network, names
+
+    def __call__(self, inputs: Mapping[str, Any], training: bool) -> dict[str, Any]:
+        return self.network(pick(self.network, inputs), training=training)
+
+
 class AlternatingModel(VideoModel):
     """A model of several networks that are updated in turns.
 
@@ -180,15 +201,37 @@ class AlternatingModel(VideoModel):
     return the logs.
 
     Attributes:
-        networks: by name, the main one, "network", first.
-        critic_learning_rate: of all but the main network; its own where None.
+        networks: by name, the main one, "network", first; the others are its critics.
+        critics: their names.
+        view: the main network as a function (inputs by name, training) -> parts by name: its output as "clip", and
+            each of the spec's maps that it has.
+        terms: function and weight of the spec's terms that count, by name.
+        critic_learning_rate: of the critics; the main network's where None.
     """
 
-    def __init__(self, networks: dict[str, keras.Model], spec, config, loss_name, critic_learning_rate=None):
+    def __init__(
+        self,
+        networks: dict[str, keras.Model],
+        spec,
+        config,
+        loss_name,
+        terms: Mapping[str, float] | None = None,
+        critic_learning_rate: float | None = None,
+    ):
         super().__init__(networks, spec, config, loss_name)
         self.networks = dict(networks)
+        self.critics = tuple(name for name in networks if name != "network")
         self.critic_learning_rate = critic_learning_rate
         self._means: dict[str, keras.metrics.Mean] = {}
+
+        maps = [name for name in spec.maps if name in {layer.name for layer in self.network.layers}]
+        made = {"clip": self.network.output} | {name: self.network.get_layer(name).output for name in maps}
+        self.view = View(keras.Model({x.name: x for x in self.network.inputs}, made, name="parts"), tuple(made))
+        self.terms = {
+            name: (spec.terms[name].load(), weight)
+            for name, weight in spec.term_weights(terms).items()
+            if weight and set(spec.terms[name].maps) <= set(maps)
+        }
 
     def alternate(self, data) -> dict:
         raise NotImplementedError
@@ -254,6 +297,66 @@ class AlternatingModel(VideoModel):
             norm = ops.where(ops.isfinite(norm), norm, ops.zeros_like(norm))
         self.optimizer.apply_to(name, gradients, self.networks[name].trainable_variables)
         return norm
+
+    def make(self, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Callable]:
+        """Run the main network in training, to update it later: by `learn`, once.
+
+        Returns:
+            Its parts by name, which gradients do not come through, and the pull that `learn` wants.
+        """
+
+        def run():
+            parts = self.view(inputs, training=True)
+            return [parts[name] for name in self.view.names], ()
+
+        parts, _, pull = vjp(run, self.network.trainable_variables, (), self.network.variables)
+        return {name: ops.stop_gradient(x) for name, x in zip(self.view.names, parts, strict=True)}, pull
+
+    def learn(self, made: Mapping[str, Any], pull_made: Callable, loss: Callable) -> None:
+        """Update the main network by loss(parts by name) -> (total, metrics), at what `make` returned; record both."""
+        outputs = [made[name] for name in self.view.names]
+        told, beside, pull_told = vjp(
+            lambda *parts: loss(dict(zip(self.view.names, parts, strict=True))),
+            (),
+            outputs,
+            [v for name in self.critics for v in self.state_of(name)],
+        )
+
+        def pull(scale):
+            _, wanted = pull_told(scale)
+            return pull_made([ops.zeros_like(x) if g is None else g for g, x in zip(wanted, outputs, strict=True)])[0]
+
+        norm = self.update("network", pull)
+        self.record({"g_loss": told, **beside, "g_norm": norm})
+
+    def improve(self, critic: str, loss: Callable) -> None:
+        """Update a critic by loss() -> (total, metrics); record both."""
+        network = self.networks[critic]
+        told, beside, pull = vjp(loss, network.trainable_variables, (), self.state_of(critic))
+        norm = self.update(critic, lambda scale: pull(scale)[0])
+        self.record({self.of(critic, metric): x for metric, x in {"d_loss": told, **beside, "d_norm": norm}.items()})
+
+    def state_of(self, critic: str) -> list:
+        """Return all variables that a critic reads or assigns to."""
+        return self.networks[critic].variables
+
+    def add_terms(self, inputs: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return the weighted sum of the spec's terms, and each by its name, not weighted."""
+        total, beside = 0.0, {}
+        for name, (function, weight) in self.terms.items():
+            try:
+                beside[name] = function(inputs, made)
+            except KeyError as error:
+                raise InputError(
+                    f"model {self.spec.name}: the term {name} reads {error}, which is not there; "
+                    f"inputs: {', '.join(inputs)}; outputs: {', '.join(made)}"
+                ) from error
+            total = total + weight * beside[name]
+        return total, beside
+
+    def of(self, critic: str, metric: str) -> str:
+        """Return what a critic's metric is called: by the critic, where there are several."""
+        return metric if len(self.critics) == 1 else f"{metric}_{critic}"
 
     def count(self, *names: str) -> None:
         """Add metrics: means over an epoch, in this order."""

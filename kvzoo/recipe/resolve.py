@@ -21,6 +21,8 @@ SHORTHANDS: tuple[Keys, ...] = (("model",), ("loss",), ("data", "sampler"), ("fi
 
 # A smoke run ends in under a minute whatever the recipe says.
 SMOKE = {"steps": 6, "batch_size": 2, "sample_every": 3, "checkpoint_every": 3, "validation_clips": 4}
+# What the data and the sampler decide.
+SMOKE_KEEPS = ("frames", "frames_in", "frames_out", "channels", "channels_out", "classes")
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ class _Checker:
         ]
         values["model"] = self._named(catalog.MODELS, values["model"], ("model",))
         spec = catalog.MODELS.get(values["model"]["name"])
-        values["loss"] = self._named(catalog.LOSSES, values["loss"] or {"name": spec.loss}, ("loss",))
+        values["loss"] = self._named(catalog.LOSSES, spec.loss_settings(values["loss"]), ("loss",))
         loss = catalog.LOSSES.get(values["loss"]["name"])
         if spec.kind not in loss.kinds:
             self._fail(
@@ -255,13 +257,13 @@ class _Checker:
                 values["loss"]["terms"] = spec.term_weights(values["loss"]["terms"])
             except InputError as error:
                 self._fail(("loss", "terms"), str(error))
-        values["data"] = self.data(values["data"], loss, ("data",))
+        values["data"] = self.data(values["data"], loss, ("data",), values["model"])
         values["fit"] = self._fit(values["fit"], spec)
         if smoke:
             self._shrink(values, spec)
         return values
 
-    def data(self, given: dict, loss: LossSpec, keys: Keys) -> dict:
+    def data(self, given: dict, loss: LossSpec, keys: Keys, model: Mapping | None = None) -> dict:
         source = given.get("source")
         if not isinstance(source, str):
             self._fail(
@@ -273,15 +275,34 @@ class _Checker:
         for name, option in spec.options.items():
             if option.type == "path" and data[name] and self.check_paths and not os.path.exists(data[name]):
                 self._fail((*keys, name), f"no such file or folder: {data[name]}")
-        data["sampler"] = self._named(catalog.SAMPLERS, data["sampler"] or {"name": loss.sampler}, (*keys, "sampler"))
+        data["sampler"] = self._sampler(data["sampler"] or {"name": loss.sampler}, loss, (*keys, "sampler"), model)
         if keys == ("data",):
             if tests is not None and not isinstance(tests, dict):
                 self._fail((*keys, "tests"), f"a mapping of names to data is wanted. Received: {tests!r}")
             data["tests"] = {
-                name: self.data(dict(test) if isinstance(test, dict) else {}, loss, (*keys, "tests", name))
+                name: self.data(dict(test) if isinstance(test, dict) else {}, loss, (*keys, "tests", name), model)
                 for name, test in (tests or {}).items()
             }
         return data
+
+    def _sampler(self, given: dict, loss: LossSpec, keys: Keys, model: Mapping | None) -> dict:
+        sampler = self._named(catalog.SAMPLERS, given, keys)
+        spec, own = catalog.SAMPLERS.get(sampler["name"]), catalog.SAMPLERS.get(loss.sampler)
+        if spec.makes != own.makes:
+            fitting = [e.name for e in catalog.SAMPLERS.entries() if e.spec and e.spec.makes == own.makes]
+            self._fail(
+                keys,
+                f"the sampler {spec.name} makes {spec.makes}, the loss {loss.name} wants {own.makes}: "
+                f"{', '.join(fitting)}",
+            )
+        counts = [(model or {}).get(key) for key in ("frames_in", "frames_out")]
+        if None not in counts:
+            try:
+                # Samplers are small and import no Keras: the one place that knows what they can do is asked.
+                spec.load()(*counts, **{name: value for name, value in sampler.items() if name != "name"})
+            except InputError as error:
+                self._fail(keys, str(error))
+        return sampler
 
     def _fit(self, fit: dict, spec: ModelSpec) -> dict:
         if fit["steps"] and fit["epochs"]:
@@ -328,7 +349,7 @@ class _Checker:
 
     def _shrink(self, values: dict, spec: ModelSpec) -> None:
         for key, value in spec.tiny.items():
-            if isinstance(value, int) and not isinstance(value, bool) and key not in ("frames", "channels", "classes"):
+            if isinstance(value, int) and not isinstance(value, bool) and key not in SMOKE_KEEPS:
                 self._lower(values, ("model", key), value)
         values["fit"]["epochs"] = None
         for key, value in SMOKE.items():

@@ -32,12 +32,15 @@ class Evaluation:
 
     Attributes:
         metrics: figures by name; NaN where there is none.
+        frames: of translators, a row for each frame that is made: "time", counted from the first frame of an example,
+            and for the model and each trivial baseline its figures.
         conditions: plain JSON values. Figures compare where the conditions are the same; "measures" says what
             each figure is, and "warning" is there only if something is not as it was when the run was made.
     """
 
     metrics: dict[str, float]
     conditions: dict[str, Any]
+    frames: list[dict[str, Any]] = field(default_factory=list)
 
 
 def evaluate(
@@ -75,10 +78,7 @@ def evaluate(
     opened = open_data(section, model.clip_shapes, recipe["fit"]["seed"], classes)
     part = opened.training if data else opened.validation
     examples = part.arrays(clips)
-    seen = examples[0]
-    measured = EVALUATORS[kind](model, examples, recipe["fit"]["batch_size"], asked)
-
-    frames, image_size, _, channels = model.clip_shape
+    measured = EVALUATORS[kind](model, part, examples, recipe["fit"]["batch_size"], asked)
     rates = sorted({video.fps for video in part.videos})
     conditions = {
         "part": "all that --data names" if data else "held-out groups",
@@ -87,13 +87,11 @@ def evaluate(
         "groups": len({video.group for video in part.videos}),
         "videos": len(part.videos),
         "skipped": len(opened.skipped) + len(part.broken),
-        "clips": len(seen),
+        "clips": len(examples[0]),
         "choice": "windows side by side, spread evenly over the videos and their length",
         # Of the pixels themselves: what neither names nor lengths tell, it tells.
-        "pixels": hashlib.sha256(seen.tobytes()).hexdigest()[:16],
-        "frames": frames,
-        "image_size": image_size,
-        "channels": channels,
+        "pixels": hashlib.sha256(b"".join(clips.tobytes() for clips in examples[: len(part.shapes)])).hexdigest()[:16],
+        **_of_shapes(model),
         "fps": " to ".join(f"{rate:g}" for rate in dict.fromkeys((rates[0], rates[-1]))),
         "short": section["short"],
         **({"classes": list(part.classes)} if part.classes else {}),
@@ -102,7 +100,7 @@ def evaluate(
         "measures": measured.measures,
     }
     warning = _reused(recipe, section) if data else _changed(recipe, conditions["fingerprint"])
-    return Evaluation(measured.metrics, conditions | ({"warning": warning} if warning else {}))
+    return Evaluation(measured.metrics, conditions | ({"warning": warning} if warning else {}), measured.frames)
 
 
 def check(
@@ -148,10 +146,19 @@ def _of_source(section: dict) -> dict[str, str]:
     files = "path" in catalog.SOURCES.get(section["source"]).options
     return {
         "source": section["source"],
-        **{key: section[key] for key in ("path", "csv") if section.get(key)},
+        **{key: section[key] for key in ("path", "target_path", "csv") if section.get(key)},
         "crop": "the centred square" if files else "none, drawn square",
         "resize": "area averaging down, bilinear up (OpenCV)" if files else "none, drawn at this size",
     }
+
+
+def _of_shapes(model) -> dict[str, int]:
+    """How large examples are."""
+    (frames, image_size, _, channels), *more = model.clip_shapes
+    if not more:
+        return {"frames": frames, "image_size": image_size, "channels": channels}
+    names = {"frames_in": frames, "frames_out": more[0][0], "image_size": image_size, "channels": channels}
+    return names | ({"channels_out": more[0][-1]} if more[0][-1] != channels else {})
 
 
 def _changed(recipe: Recipe, now: str) -> str | None:
@@ -177,9 +184,10 @@ class _Measured:
     metrics: dict[str, float]
     measures: dict[str, str]
     conditions: dict[str, Any] = field(default_factory=dict)
+    frames: list[dict[str, Any]] = field(default_factory=list)
 
 
-def _reconstruction(model, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
+def _reconstruction(model, part, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
     import numpy as np
 
     from kvzoo.metrics import quality
@@ -210,7 +218,7 @@ def _reconstruction(model, examples: tuple, batch_size: int, asked: Asked) -> _M
     return _Measured(metrics, measures, {"value_range": "0 to 1, the model's output neither clipped nor rounded"})
 
 
-def _classification(model, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
+def _classification(model, part, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
     import numpy as np
     from sklearn.metrics import balanced_accuracy_score, log_loss
 
@@ -236,7 +244,7 @@ def _classification(model, examples: tuple, batch_size: int, asked: Asked) -> _M
     return _Measured(metrics, measures, {"value_range": "logits"})
 
 
-def _generation(model, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
+def _generation(model, part, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
     import numpy as np
 
     from kvzoo.losses.base import to_uint8
@@ -300,6 +308,69 @@ def _generation(model, examples: tuple, batch_size: int, asked: Asked) -> _Measu
     return _Measured(metrics, measures, conditions)
 
 
+def _translation(model, part, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
+    import numpy as np
+
+    from kvzoo.metrics import quality
+    from kvzoo.metrics.baselines import baselines
+
+    inputs, targets = examples
+    given, wanted = part.times()
+    starts = range(0, len(inputs), batch_size)
+    made = np.concatenate([np.asarray(model.predict_on_batch(inputs[i : i + batch_size])) for i in starts])
+    truth = targets / 255.0
+    seen = {"model": (made.astype(np.float64) + 1.0) / 2.0}
+    alike = _with_channels(inputs / 255.0, targets.shape[-1])
+    trivial = baselines(given, wanted)
+    seen |= {name: make(alike, given, wanted) for name, make in trivial.items()}
+
+    figures = {"target": {"sharpness": quality.sharpness(truth)}}
+    for name, clips in seen.items():
+        # Of each frame by itself, as papers on interpolation have it.
+        frames, true_frames = (x.reshape(-1, 1, *x.shape[2:]) for x in (clips, truth))
+        figures[name] = {
+            "psnr": quality.psnr(frames, true_frames).reshape(clips.shape[:2]),
+            "ssim": quality.ssim(clips, truth),
+            "sharpness": quality.sharpness(clips),
+        }
+    means = {
+        "psnr": "dB, mean of the frames' PSNR, 100 at most, which equal frames get",
+        "ssim": "mean of the frames' SSIM: Gaussian window of 11 pixels, sigma 1.5, mean of channels (scikit-image)",
+        "sharpness": "mean of the frames' variance of the Laplacian (OpenCV)",
+    }
+    what = {
+        "cross_fade": "of the linear blend of the inputs before and after",
+        "nearest": "of the input that is nearest in time",
+        "copy_last": "of the latest input",
+        "target": "of the true frames",
+    }
+    metrics, measures = {}, {}
+    for name in ("model", *trivial, "target"):
+        for figure, values in figures[name].items():
+            key = figure if name == "model" else f"{name}_{figure}"
+            metrics[key] = float(values.mean())
+            measures[key] = means[figure] if name == "model" else f"the same {what[name]}"
+    rows = [
+        {"time": int(time)}
+        | {name: {figure: float(values[:, i].mean()) for figure, values in f.items()} for name, f in figures.items()}
+        for i, time in enumerate(wanted)
+    ]
+    conditions = {
+        "inputs": f"frames {', '.join(map(str, given))} of each example",
+        "targets": f"frames {', '.join(map(str, wanted))}",
+        "value_range": "0 to 1, the model's output neither clipped nor rounded",
+    }
+    return _Measured(metrics, measures, conditions, rows)
+
+
+def _with_channels(clips, channels: int):
+    """Return clips with so many channels, for baselines that show inputs in place of targets."""
+    if clips.shape[-1] == channels:
+        return clips
+    # ITU-R BT.601, as OpenCV's grey.
+    return clips.repeat(3, axis=-1) if channels == 3 else (clips @ [0.299, 0.587, 0.114])[..., None]
+
+
 def _agreement(run: str | os.PathLike, made, labels) -> tuple[float, str]:
     """Return the share of generated clips that a run's classifier takes for the class asked for, and its name."""
     import numpy as np
@@ -318,5 +389,10 @@ def _agreement(run: str | os.PathLike, made, labels) -> tuple[float, str]:
 
 
 # How each kind of model is measured, and on how many clips where nobody says.
-EVALUATORS = {"reconstructor": _reconstruction, "generator": _generation, "classifier": _classification}
-CLIPS = {"reconstructor": 128, "generator": 512, "classifier": 512}
+EVALUATORS = {
+    "reconstructor": _reconstruction,
+    "translator": _translation,
+    "generator": _generation,
+    "classifier": _classification,
+}
+CLIPS = {"reconstructor": 128, "translator": 128, "generator": 512, "classifier": 512}

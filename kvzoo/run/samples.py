@@ -18,19 +18,23 @@ FRAMES = 8  # of each generated clip in a picture: the whole would be wider than
 
 @dataclass(frozen=True)
 class Shown:
-    """The clips that a sample shows.
+    """The examples that a sample shows.
 
     Attributes:
-        clips: uint8 (N, T, H, W, C).
+        clips: uint8 (N, T, H, W, C), the first clip of each.
         labels: int32 (N,), indices of `classes`; None where examples carry no class.
         classes: their names.
         fps: frames a second.
+        targets: uint8 (N, m, H, W, C'), the second clip; None where there is one only.
+        times: of the frames of each clip, counted from the first of all.
     """
 
     clips: np.ndarray
     labels: np.ndarray | None
     classes: tuple[str, ...]
     fps: float
+    targets: np.ndarray | None = None
+    times: tuple[np.ndarray, ...] = ()
 
 
 def fixed_clips(clips: Clips) -> Shown:
@@ -56,7 +60,10 @@ def fixed_clips(clips: Clips) -> Shown:
     if not out:
         raise InputError("no held-out video can be decoded")
     labels = np.stack([example[-1] for example in out]) if clips.classes else None
-    return Shown(np.stack([example[0] for example in out]), labels, clips.classes, clips.videos[0].fps)
+    times = clips.times()
+    targets = np.stack([example[1] for example in out]) if len(times) > 1 else None
+    shown = np.stack([example[0] for example in out])
+    return Shown(shown, labels, clips.classes, clips.videos[0].fps, targets, times)
 
 
 def draw(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
@@ -127,6 +134,48 @@ def _spread(clips: np.ndarray) -> float:
     return float(np.mean(pairs)) if pairs else 0.0
 
 
+def _translate(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
+    """Inputs, prediction, target and its error, one below the other; the picture has a column for each time."""
+    made = to_uint8(model.predict_on_batch(shown.clips))
+    error = np.abs(made.astype(int) - shown.targets).astype(np.uint8)
+    rows = [to_colour(part) for part in (shown.clips, made, shown.targets, error)]
+    given, wanted = (list(times) for times in shown.times)
+    columns = sorted({*given, *wanted})
+    paper = np.full(rows[0].shape[2:], 255, np.uint8)
+
+    def row(part: np.ndarray, times: list) -> np.ndarray:
+        return strip(np.stack([part[times.index(t)] if t in times else paper for t in columns]))
+
+    strips = [
+        stack([row(part[i], given if k == 0 else wanted) for k, part in enumerate(rows)], axis=0, gap=0)
+        for i in range(len(made))
+    ]
+    # Side by side two by two: four rows for each would be higher than a screen.
+    half = (len(strips) + 1) // 2
+    strips += [np.full_like(strips[0], 255)] * (2 * half - len(strips))
+    sides = [stack(side, axis=0, gap=8) for side in (strips[:half], strips[half:])]
+    write_png(path.with_suffix(".png"), stack(sides, axis=1, gap=8))
+
+    def at(part: np.ndarray, times: list, time: int) -> np.ndarray:
+        """The frames of a time: those of the last one before it that there are, or the first."""
+        return part[:, times.index(max([t for t in times if t <= time], default=min(times)))]
+
+    clips = []
+    for time in range(columns[0], columns[-1] + 1):
+        held = at(rows[0], given, time)
+        # Where a frame is given prediction and target are the same.
+        parts = [held if time in given and time not in wanted else at(part, wanted, time) for part in rows[1:3]]
+        parts.append(at(rows[3], wanted, time) if time in wanted else np.zeros_like(held))
+        clips.append(np.concatenate([held, *parts], axis=1))
+    write_gif(path.with_suffix(".gif"), [stack(list(frames), axis=1) for frames in clips], shown.fps)
+    return {}
+
+
+def to_colour(clips: np.ndarray) -> np.ndarray:
+    """Return clips as RGB: grey ones three times."""
+    return clips.repeat(3, axis=-1) if clips.shape[-1] == 1 else clips
+
+
 def _classify(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
     """The middle frame of each clip, with what it is taken for."""
     from kvzoo.media.plots import write_captioned
@@ -147,5 +196,6 @@ def _classify(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
 DRAWERS: Mapping[str, Callable[[VideoModel, Shown, Path], dict[str, float]]] = {
     "reconstructor": _reconstruct,
     "generator": _generate,
+    "translator": _translate,
     "classifier": _classify,
 }

@@ -1,0 +1,36 @@
+"""`kvzoo interpolate`: a video at N times its frame rate, or in slow motion."""
+
+import contextlib
+import sys
+import time
+
+import click
+
+from kvzoo.apps.interpolate import check
+from kvzoo.cli.main import backend_starts
+
+
+@click.command()
+@click.argument("run", type=click.Path())
+@click.argument("video", type=click.Path())
+@click.option("--factor", type=int, required=True, help="How many times the frame rate.")
+@click.option("--out", type=click.Path(), required=True, help="The file to write, .mp4 or .mkv.")
+@click.option("--keep-rate", is_flag=True, help="Play at VIDEO's own rate: slow motion.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+def command(run: str, video: str, factor: int, out: str, keep_rate: bool, overwrite: bool) -> None:
+    """Make new frames between those of VIDEO with the model of RUN, a run folder."""
+    _, stream = check(run, video, out, factor, overwrite)
+    with backend_starts():
+        from kvzoo.apps.interpolate import interpolate
+
+    begin, bar = time.monotonic(), None
+    if sys.stderr.isatty():
+        length = (stream.frames - 1) * factor + 1
+        bar = click.progressbar(length=length, label="frames", file=sys.stderr, show_pos=True)
+    with bar or contextlib.nullcontext():
+        done = interpolate(run, video, out, factor, keep_rate, overwrite, progress=bar and bar.update)
+    seconds = time.monotonic() - begin
+    if done.broken:
+        click.echo(f"kvzoo: {video}: {done.broken}", err=True)
+    cuts = f", {done.cuts} cuts left as they are" if done.cuts else ""
+    click.echo(f"{out}: {done.frames} frames at {done.fps:g} a second{cuts}, in {seconds:.1f} s")

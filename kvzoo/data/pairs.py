@@ -1,0 +1,89 @@
+"""The source `pairs`: two folders, of what is given and of what shall be made of it, matched by name."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kvzoo.data import videos as video_files
+from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of
+from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
+
+
+class Pairs(Source):
+    """Images or videos of two folders, matched by their path within the folder without its ending.
+
+    The first clip of an example is read from one folder, the others from the other: the buffers of a renderer and its
+    pictures, weather maps now and later, sketches and photographs. An image is a video of one frame, for the sampler
+    `offsets` with the place 0. Each side is read with the channels that the network has there. What has no
+    counterpart, or one of another length, is skipped and told.
+
+    Args:
+        path: folder of inputs, searched with its subfolders.
+        target_path: folder of targets.
+        native_fps: frames a second of images, for what is drawn of them.
+
+    Raises:
+        InputError: one of the folders is not there or holds neither images nor videos.
+    """
+
+    def __init__(self, path: str, target_path: str, native_fps: float = 25.0):
+        (inputs, skipped), (targets, more) = (_side(Path(side), native_fps) for side in (path, target_path))
+        skipped += more
+        videos = []
+        for stem, video in inputs.items():
+            target = targets.pop(stem, None)
+            if target is None:
+                skipped.append(Skipped(video.name, f"no target {stem} in {target_path}"))
+            elif target.frames != video.frames:
+                reason = f"{video.frames} frames, its target {target.name} has {target.frames}"
+                skipped.append(Skipped(video.name, reason))
+            else:
+                videos.append(replace(video, target=replace(target, fps=video.fps)))
+        skipped += [Skipped(target.name, f"no input {stem} in {path}") for stem, target in targets.items()]
+        super().__init__(videos, skipped)
+
+    def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
+        if isinstance(video.key, _OfVideos):
+            inner = replace(video, key=video.key.key)
+            return video.key.source.decode(inner, start, stop, image_size, channels)
+        try:
+            return square(pixels(video.key), image_size, channels)[None]
+        except BROKEN as error:
+            raise BrokenVideo(reason_of(error)) from None
+
+
+@dataclass(frozen=True)
+class _OfVideos:
+    """Where a video of a pair is found: the source that reads it, and its key there."""
+
+    source: Source
+    key: object
+
+
+def _side(folder: Path, native_fps: float) -> tuple[dict[str, Video], list[Skipped]]:
+    """Return what a folder holds by its name without ending, and what of it cannot be used."""
+    files = files_under(folder, ENDINGS + video_files.ENDINGS)
+    found, skipped = [], []
+    if any(file.suffix.lower() in video_files.ENDINGS for file in files):
+        source = video_files.Videos(str(folder))
+        found += [replace(video, key=_OfVideos(source, video.key)) for video in source.videos]
+        skipped += source.skipped
+    for file in files:
+        if file.suffix.lower() not in ENDINGS:
+            continue
+        name = file.relative_to(folder).as_posix()
+        try:
+            with Image.open(file):
+                pass
+        except BROKEN as error:
+            skipped.append(Skipped(name, reason_of(error)))
+            continue
+        found.append(Video(name, 1, native_fps, group=name, label=label_of(file, folder), key=str(file)))
+    stems = {video.name: Path(video.name).with_suffix("").as_posix() for video in found}
+    counts = Counter(stems.values())
+    twice = [video for video in found if counts[stems[video.name]] > 1]
+    skipped += [Skipped(video.name, "another file has its name, but for the ending") for video in twice]
+    return {stems[video.name]: video for video in found if counts[stems[video.name]] == 1}, skipped
