@@ -317,6 +317,21 @@ SOURCES = Registry(
             groups="shape",
         ),
         SourceSpec(
+            name="falling_bodies",
+            builder="kvzoo.data.falling_bodies:FallingBodies",
+            summary="balls and tyres that bounce, fly, swing and roll as gravity has it, seen from near and from far",
+            options={
+                "videos": Option("int", 240, "videos to draw", minimum=1),
+                "bodies": Option("int", 24, "balls and tyres that share them", minimum=1),
+                "seconds": Option("float", 4.0, "length of a video", minimum=0.2),
+                "motions": Option("list[str]", None, "bounce, throw, swing, roll, hop; all when left out"),
+                "seed": Option("int", 0, "seed of bodies, rooms, cameras and motions", minimum=0),
+            },
+            version=1,
+            labels=True,
+            groups="body",
+        ),
+        SourceSpec(
             name="strips",
             builder="kvzoo.data.strips:Strips",
             summary="a folder of images, one a clip, its frames side by side or stacked",

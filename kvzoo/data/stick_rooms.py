@@ -329,4 +329,4 @@ def photograph(camera: Camera, picture: np.ndarray, time: float, size: int) -> n
     if camera.noise:
         i, j = np.random.default_rng([camera.seed, int(np.float64(time).view(np.uint64))]).integers(0, size, 2)
         small = np.clip(small + _grain(camera.seed, size, camera.noise)[i : i + size, j : j + size], 0, 255)
-    return small
+    return small.astype(np.uint8, copy=False)
