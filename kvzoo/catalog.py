@@ -244,6 +244,12 @@ SOURCES = Registry(
                 "seconds": Option("float", 2.4, "length of a video", minimum=0.2),
                 "actions": Option("list[str]", None, "actions to draw; all when left out"),
                 "rooms": Option("int", None, "rooms that the videos share; one for each when left out", minimum=1),
+                "cameras": Option(
+                    "str",
+                    "even",
+                    "even: the frame suits the person; varied: close up to far away",
+                    choices=("even", "varied"),
+                ),
                 "seed": Option("int", 0, "seed of people, rooms and cameras", minimum=0),
             },
             version=1,

@@ -29,6 +29,7 @@ from kvzoo.data.stick_rooms import (
     photograph,
     random_colour,
     shadow,
+    spread_out,
     tinted,
     to_pixels,
     with_wall,
@@ -279,9 +280,7 @@ def draw_scene(rng: np.random.Generator, thing: Thing, motion: str, seconds: flo
     nearest = max(NEAREST, 2 * thing.radius / LARGEST)
     farthest = min(FARTHEST, 2 * thing.radius / SMALLEST)
     view = float(np.exp(rng.uniform(math.log(nearest), math.log(farthest))))
-    room = draw_room(rng)
-    spread = max(1.0, view / 2.4)
-    room = replace(room, fixtures=tuple(replace(item, x=item.x * spread) for item in room.fixtures))
+    room = spread_out(draw_room(rng), view)
     levels = np.arange(60.0, 206.0, 5.0)
     # the dark parts of a football matter less than its white
     looks = grey(thing.paint) if thing.kind in ("football", "tyre") else 0.5 * (grey(thing.paint) + grey(thing.second))

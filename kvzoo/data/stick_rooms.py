@@ -136,6 +136,12 @@ def with_wall(room: Room, level: float) -> Room:
     return replace(room, wall=wall, trim=tinted(wall, level - 40 if level > 100 else level + 35))
 
 
+def spread_out(room: Room, view: float) -> Room:
+    """Return the room with its fixtures as far apart as a frame of `view` metres is wider than a person's."""
+    apart = max(1.0, view / 2.4)
+    return replace(room, fixtures=tuple(replace(item, x=item.x * apart) for item in room.fixtures))
+
+
 def draw_camera(rng: np.random.Generator) -> Camera:
     """Draw a camera whose frame suits an adult with raised arms; about half of them have sensor noise."""
     return Camera(
