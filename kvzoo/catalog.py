@@ -338,6 +338,22 @@ SOURCES = Registry(
             groups="body",
         ),
         SourceSpec(
+            name="speed_spans",
+            builder="kvzoo.data.speed_spans:SpeedSpans",
+            summary="drawn videos whose spans play slowed, naturally or sped up, the speed of each frame known",
+            options={
+                "world": Option("str", "stick_actions", "what is seen", choices=("stick_actions", "falling_bodies")),
+                "videos": Option("int", 12, "videos to draw", minimum=1),
+                "seconds": Option("float", 18.0, "playing time of a video", minimum=0.2),
+                "speeds": Option("list[float]", None, "speeds of the spans; 0.5, 1 and 2 when left out"),
+                "spans": Option("int", 6, "spans in a video", minimum=1),
+                "seed": Option("int", 0, "seed of the world and of the spans", minimum=0),
+            },
+            version=1,
+            labels=True,
+            groups="person or body",
+        ),
+        SourceSpec(
             name="strips",
             builder="kvzoo.data.strips:Strips",
             summary="a folder of images, one a clip, its frames side by side or stacked",

@@ -101,8 +101,7 @@ class FallingBodies(Source):
 
     def draw(self, video: Video, times: np.ndarray, image_size: int, channels: int) -> np.ndarray:
         """Return the pictures at any times in seconds, uint8 (len(times), image_size, image_size, channels)."""
-        scene = self.scene(video)
-        frames = np.stack([_picture(scene, float(time), image_size) for time in times])
+        frames = _pictures(self.scene(video), np.asarray(times, np.float64), image_size)
         return frames if channels == 3 else np.stack([square(frame, image_size, 1) for frame in frames])
 
     def tracks(self, video: Video, indices: Sequence[int]) -> np.ndarray:
@@ -394,14 +393,13 @@ def _roll(rng, thing, camera, seconds):
     start = -side * half if up else side * half
     y = low + (0 if up else 2 * half * math.tan(slope)) + r * math.cos(slope)
     x = camera.pan + start - r * way[1] * side
-    rolls, speeds = [], []
-    mean = rng.uniform(0.45, 0.95) if up else rng.uniform(0.01, 0.6)
-    for _ in range(40):
-        speeds.append((1 if up else -1) * math.sqrt(2 * pull * length * mean * rng.uniform(0.85, 1.1)))
-    crossing = 2 * speeds[0] / pull if up else (speeds[0] + math.sqrt(speeds[0] ** 2 + 2 * pull * length)) / pull
-    starts = _starts(rng, crossing * rng.uniform(0.5, 0.9), crossing, seconds)
-    for begin, speed in zip(starts, speeds, strict=False):
-        rolls.append(Roll(begin, float(x), float(y), way, speed, pull, r))
+    # parts of the slope that balls roll up, or have come down before they are seen
+    before = rng.uniform(0.45, 0.95) if up else rng.uniform(0.01, 0.6)
+    speed = (1 if up else -1) * math.sqrt(2 * pull * length * before)
+    crossing = 2 * speed / pull if up else (speed + math.sqrt(speed * speed + 2 * pull * length)) / pull
+    rolls = []
+    for begin in _starts(rng, crossing * rng.uniform(0.5, 0.9), crossing, seconds):
+        rolls.append(Roll(begin, float(x), float(y), way, speed * float(rng.uniform(0.93, 1.05)), pull, r))
     ends = [camera.pan + sign * half for sign in (-side, side)]
     high = low + 2 * half * math.tan(slope)
     return rolls, [((ends[0], 0.0), (ends[0], low), (ends[1], high), (ends[1], 0.0))]
@@ -431,29 +429,38 @@ _DRAWN = dict(zip(MOTIONS, (_bounce, _throw, _swing, _roll, _hop), strict=True))
 # Pictures
 
 
-def _picture(scene: Scene, time: float, size: int) -> np.ndarray:
-    """Return the frame at a time, uint8 (size, size, 3)."""
-    side, camera, thing = canvas(size), scene.camera, scene.thing
+def _pictures(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
+    """Return the frames at times, uint8 (len(times), size, size, 3)."""
+    side = canvas(size)
+    paths = np.stack([np.stack(motion.at(times), axis=-1) for motion in scene.motions])
+    frames = np.empty((len(times), size, size, 3), np.uint8)
+    for i, time in enumerate(times):
+        picture = _stage(scene, side).copy()
+        _paint(picture, scene, paths[:, i])
+        frames[i] = photograph(scene.camera, picture, time, size)
+    return frames
+
+
+def _paint(picture: np.ndarray, scene: Scene, places: np.ndarray) -> None:
+    """Draw the bodies in place: rows of x, y and turn, NaN for those that are not there yet."""
+    side, camera, radius = len(picture), scene.camera, scene.thing.radius
     metre, matrix = side / camera.view, to_pixels(camera, side)
-    picture = _stage(scene, side).copy()
-    light = scene.room.light * (-1.0 if camera.mirror else 1.0)
-    turned = (1.0 if camera.mirror else -1.0), camera.roll  # what is anticlockwise in the world, and the camera
-    places = [(motion, *(float(a[0]) for a in motion.at(np.array([time])))) for motion in scene.motions]
-    for _, x, y, _ in places:
-        if isinstance(scene.motions[0], Flight | Swing) and not math.isnan(x):
-            _floor_shadow(picture, matrix @ (x, 0.0, 1.0), thing.radius * metre, (y - thing.radius) / thing.radius)
-    for motion, x, y, angle in places:
-        if math.isnan(x):
-            continue
+    flip = -1.0 if camera.mirror else 1.0
+    there = [(motion, *place) for motion, place in zip(scene.motions, places, strict=True) if not math.isnan(place[0])]
+    for motion, x, y, _ in there:
+        if isinstance(motion, Flight | Swing):
+            _floor_shadow(picture, matrix @ (x, 0.0, 1.0), radius * metre, (y - radius) / radius)
+    for motion, x, y, angle in there:
         if isinstance(motion, Swing) and not motion.rolls:
             _line(picture, matrix, [(motion.x, motion.y), (x, y)], (50, 45, 40), max(0.006 * side, 1))
         if isinstance(motion, Hop):
-            mat, part = motion.y - thing.radius, 0.4 * thing.radius
-            low = min(y - thing.radius, mat)
+            mat, part = motion.y - radius, 0.4 * radius
+            low = min(y - radius, mat)
             points = [(x - motion.wide, mat), (x - part, low), (x + part, low), (x + motion.wide, mat)]
             _line(picture, matrix, points, scene.colour, max(0.02 * side, 1))
-        _ball(picture, thing, matrix @ (x, y, 1.0), thing.radius * metre, turned[0] * angle + turned[1], light)
-    return photograph(camera, picture, time, size)
+        # anticlockwise in the world is clockwise in a mirror
+        turn = camera.roll - flip * angle
+        _ball(picture, scene.thing, matrix @ (x, y, 1.0), radius * metre, turn, flip * scene.room.light)
 
 
 @lru_cache(maxsize=32)

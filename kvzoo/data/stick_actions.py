@@ -56,7 +56,8 @@ class StickActions(Source):
                 hint = did_you_mean(action, ACTIONS) or f"; known: {', '.join(ACTIONS)}"
                 raise InputError(f"data.actions: unknown action {action!r}{hint}")
         if cameras not in CAMERAS:
-            raise InputError(f"data.cameras: {cameras!r} is unknown; known: {', '.join(CAMERAS)}")
+            hint = did_you_mean(cameras, CAMERAS) or f"; known: {', '.join(CAMERAS)}"
+            raise InputError(f"data.cameras: {cameras!r} is unknown{hint}")
         if rooms and cameras == "varied":
             raise InputError("data.rooms: shared rooms have one camera each; leave it out for cameras: varied")
         self._seed, self._seconds, self._rooms, self._cameras = seed, seconds, rooms, cameras
@@ -73,6 +74,11 @@ class StickActions(Source):
 
     def draw(self, video: Video, times: np.ndarray, image_size: int, channels: int) -> np.ndarray:
         """Return the pictures at any times in seconds, uint8 (len(times), image_size, image_size, channels)."""
+        frames = render(self.scene(video), times, image_size)
+        return frames if channels == 3 else np.stack([square(frame, image_size, 1) for frame in frames])
+
+    def scene(self, video: Video) -> Scene:
+        """Return what a video shows."""
         index, person, action = video.key
         body = draw_body(np.random.default_rng((self._seed, 0, person)))
         room = camera = None
@@ -84,8 +90,7 @@ class StickActions(Source):
         scene = draw_scene(rng, body, action, self._seconds, room, camera)
         if self._cameras == "varied":
             scene = from_anywhere(np.random.default_rng((self._seed, 4, index)), scene)
-        frames = render(scene, times, image_size)
-        return frames if channels == 3 else np.stack([square(frame, image_size, 1) for frame in frames])
+        return scene
 
     def fingerprint(self) -> str:
         options = (f"-rooms{self._rooms}" if self._rooms else "") + ("-varied" if self._cameras == "varied" else "")
