@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from kvzoo.errors import InputError
+from kvzoo.losses.flat_layers import flatten
 from kvzoo.losses.fused_batch_norm import fuse_batch_norm
 from kvzoo.registry import ModelSpec
 
@@ -48,6 +49,7 @@ class VideoModel(keras.Model):
         self.config = dict(config)
         for network in networks.values():
             fuse_batch_norm(network)
+            flatten(network)
         self.built = True
 
     def call(self, x, training=None):
@@ -60,8 +62,10 @@ class VideoModel(keras.Model):
 
     @property
     def clip_shape(self) -> tuple[int, ...]:
-        """Shape of one clip, (T, H, W, C)."""
-        return tuple(self.network.input_shape[1:])
+        """Shape of one clip, (T, H, W, C): as asked for where the network takes clips of any."""
+        size = self.config.get("image_size")
+        asked = (self.config.get("frames"), size, size, self.config.get("channels"))
+        return tuple(a if n is None else n for n, a in zip(self.network.input_shape[1:], asked, strict=True))
 
     @property
     def clip_shapes(self) -> tuple[tuple[int, ...], ...]:

@@ -36,8 +36,8 @@ def _call(self, inputs, training=None, mask=None):
         return type(self).call(self, inputs, training=training, mask=mask)
     import tensorflow as tf
 
-    shape = tf.shape(inputs)
-    x = inputs if rank == 4 else tf.reshape(inputs, [shape[0] * shape[1], *inputs.shape[2:]])
+    # The kernel takes four axes; how the ones before the channels are grouped is all the same to it.
+    x = inputs if rank == 4 else tf.reshape(inputs, [1, -1, 1, inputs.shape[-1]])
     x, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x,
         scale=self.gamma.value,
@@ -53,4 +53,4 @@ def _call(self, inputs, training=None, mask=None):
     momentum = self.momentum
     self.moving_mean.assign(self.moving_mean * momentum + mean * (1.0 - momentum))
     self.moving_variance.assign(self.moving_variance * momentum + variance * (1.0 - momentum))
-    return x if rank == 4 else tf.reshape(x, shape)
+    return x if rank == 4 else tf.reshape(x, tf.shape(inputs))
