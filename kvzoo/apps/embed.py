@@ -92,9 +92,7 @@ def embed(
     done = Embedded(names, fps, np.array(video), np.concatenate(first), np.concatenate(rows), skipped, broken)
     try:
         with written_whole(out) as beside:
-            np.savez(
-                beside, features=done.features, video=done.video, first=done.first, names=np.array(names), fps=fps
-            )
+            np.savez(beside, features=done.features, video=done.video, first=done.first, names=np.array(names), fps=fps)
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
     return done

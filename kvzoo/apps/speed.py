@@ -1,7 +1,8 @@
 """How fast a video seems to a run's speed network: the probability of "sped up" over time, at eleven rates.
 
     exact   a window of as many frames as the network was trained on at each place, every one a pass of its own
-    fast    long chunks, whose convolutions all windows share (kvzoo/models/sliding.py)
+    fast    long chunks, whose convolutions all windows share (kvzoo/models/sliding.py), lifted or lowered to what a
+            few separate windows say
 
 A window's answer belongs to its middle; between windows it is interpolated, before the first and after the last it
 is theirs.
@@ -28,6 +29,7 @@ LOSS = "binary_speed"
 RATES = tuple(1.25**i for i in range(11))  # 1 to 9.31, of SpeedNet's adaptive speed-up
 MODES = ("exact", "fast")
 BATCH = 8  # windows a pass
+PINS = 4  # windows' lengths from one separate window to the next, in the fast mode
 FRESH = 128  # frames of a chunk that are not shared with its neighbours, at least
 
 
@@ -150,14 +152,13 @@ def judge(
     Raises:
         InputError: fewer frames than the model takes can be decoded.
     """
-    length, image_size, _, channels = model.clip_shape
-    # Copied, as a frame that needs no resizing is still the decoder's memory.
-    counted = _Counted(square(frame, image_size, channels).copy() for frame in stream)
-    way = _exact if mode == "exact" else _fast
-    windows = way(model, counted, rates, length, stride, progress or (lambda new: None))
-    frames = counted.count
+    length = model.clip_shape[0]
+    windows = (
+        _exact(model, stream, rates, stride, progress) if mode == "exact" else _fast(model, stream, rates, progress)
+    )
     if not len(windows[0][1]):
-        raise too_short(stream.path, stream.broken or f"has {frames} frames", length)
+        raise too_short(stream.path, stream.broken or f"has {stream.frames} frames", length)
+    frames = int(windows[0][0][-1]) + length
     used = [i for i, (_, logits) in enumerate(windows) if len(logits)]
     # The middle of the window at k is frame k + (T - 1) / 2 of the sped-up video.
     windows = [(rates[i] * (windows[i][0] + (length - 1) / 2), windows[i][1]) for i in used]
@@ -166,40 +167,61 @@ def judge(
     return Speed(frames, stream.fps, tuple(rates[i] for i in used), left_out, sped_up, windows, stream.broken)
 
 
-def _exact(model, frames, rates, length: int, stride: int, progress) -> list[tuple[np.ndarray, np.ndarray]]:
+def _exact(model, stream, rates, stride: int, progress=None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return for each rate (first frames, logits) of separate windows."""
     found = [([], []) for _ in rates]
-    for batch, tags in _closing(ahead(batches(windows_at_rates(frames, rates, length, stride), BATCH))):
+    length = model.clip_shape[0]
+    decoded = ahead(batches(windows_at_rates(_seen(model, stream), rates, length, stride), BATCH))
+    for batch, tags in _closing(decoded):
         # The last batch is filled up: another size would be compiled anew.
         filled = np.concatenate([batch, np.repeat(batch[-1:], BATCH - len(batch), axis=0)])
         logits = np.asarray(model.predict_on_batch(filled), np.float64)[: len(batch), 0]
         for (i, first, new), logit in zip(tags, logits, strict=True):
             found[i][0].append(first)
             found[i][1].append(logit)
-            if i == 0:
+            if i == 0 and progress:
                 progress(new)
-    return [(np.array(firsts), np.array(logits)) for firsts, logits in found]
+    return [(np.array(firsts, int), np.array(logits)) for firsts, logits in found]
 
 
-def _fast(model, frames, rates, length: int, stride: int, progress) -> list[tuple[np.ndarray, np.ndarray]]:
+def _fast(model, stream, rates, progress=None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return for each rate (first frames, logits) of all windows: from shared chunks, lifted to PINS separate ones."""
+    length = model.clip_shape[0]
+    pins = _exact(model, stream, rates, PINS * length)
+    found = []
+    for (at, logits), (firsts, shared) in zip(pins, _shared(model, stream, rates, progress), strict=True):
+        # Both end where the video ends, unless it broke at another frame this time.
+        at, logits = at[at < len(shared)], logits[at < len(shared)]
+        found.append((firsts, shared + np.interp(firsts, at, logits - shared[at]) if len(at) else shared))
+    return found
+
+
+def _shared(model, stream, rates, progress=None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return for each rate (first frames, logits) of all windows, from chunks that they share."""
     from kvzoo.models.sliding import FIELD, sliding
 
+    length = model.clip_shape[0]
     network = sliding(model.network, model.spec.map_layer, length)
     # What a chunk says of frames near its ends is taken from its neighbours.
     margin = FIELD + length // 2
     chunk = 2 * margin + max(FRESH, 2 * length)
     said: list[list[float]] = [[] for _ in rates]
-    cut = windows_at_rates(frames, rates, chunk, chunk - 2 * margin, least=length)
-    for clip, (i, first, new) in _closing(ahead(cut)):
+    decoded = ahead(windows_at_rates(_seen(model, stream), rates, chunk, chunk - 2 * margin, least=length))
+    for clip, (i, first, new) in _closing(decoded):
         values = np.asarray(network.predict_on_batch(clip[None].astype("float32") / 127.5 - 1.0), np.float64)[0]
         skip = margin if first else 0
         said[i][first + skip :] = values[skip:].tolist()
-        if i == 0:
+        if i == 0 and progress:
             progress(new)
     sums = [np.concatenate([[0.0], np.cumsum(values)]) for values in said]
-    logits = [(each[length:] - each[:-length]) / length if len(each) > length else np.empty(0) for each in sums]
+    logits = [(each[length:] - each[:-length]) / length for each in sums]
     return [(np.arange(len(each)), each) for each in logits]
+
+
+def _seen(model, stream: Stream) -> Iterator[np.ndarray]:
+    _, image_size, _, channels = model.clip_shape
+    # Copied, as a frame that needs no resizing is still the decoder's memory.
+    return (square(frame, image_size, channels).copy() for frame in stream)
 
 
 def _closing(items: Iterator) -> Iterator:
@@ -208,18 +230,6 @@ def _closing(items: Iterator) -> Iterator:
         yield from items
     finally:
         items.close()
-
-
-class _Counted:
-    """Frames that are counted as they go by."""
-
-    def __init__(self, frames: Iterator[np.ndarray]):
-        self._frames, self.count = frames, 0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for frame in self._frames:
-            self.count += 1
-            yield frame
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

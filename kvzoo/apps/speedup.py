@@ -249,7 +249,12 @@ def _write_page(files: list[Path], name: str, rate: float) -> None:
     adaptive, plot, uniform, page = files
     height, width = next(iter(open_video(adaptive))).shape[:2]
     text = template.render(
-        name=name, rate=f"{rate:g}", adaptive=adaptive.name, uniform=uniform.name, plot=plot.name, ratio=f"{width} / {height}"
+        name=name,
+        rate=f"{rate:g}",
+        adaptive=adaptive.name,
+        uniform=uniform.name,
+        plot=plot.name,
+        ratio=f"{width} / {height}",
     )
     with written_whole(page) as beside:
         beside.write_text(text, encoding="utf-8")

@@ -40,14 +40,14 @@ def windows_at_rates(
 ) -> Iterator[tuple[np.ndarray, tuple[int, int, int]]]:
     """Yield windows of a video sped up at several rates, each with (index of the rate, first frame, new frames).
 
-    Frame k of the video at rate x is the frame of the video that is nearest to k * x. At each rate windows lie as
-    `windows` has them.
+    Frame k of the video at rate x is the frame of the video that is nearest to k * x. At each rate the last window
+    ends with the last frame.
 
     Args:
         frames: the video's, read once.
         rates: 1 or more each.
         length: frames of a window.
-        stride: from the beginning of a window to that of the next, `length` at most.
+        stride: from the beginning of a window to that of the next.
         least: where a sped-up video is shorter than `length`, but has as many frames as this, it is one window.
     """
     held = [deque(maxlen=length) for _ in rates]

@@ -1,17 +1,14 @@
-"""A speed network over a long chunk at once: what all windows of it would say, for little more than one pass.
+"""A trained speed network taken apart: what it says of each frame of a long chunk, and of each place of its map.
 
-A window's logit is a mean over its frames. So the network is run over the chunk as it is, with its convolutions shared
-by all windows and each gate's mean over the clip replaced by a running mean over as many frames as a window has; what
-the head says of each frame is averaged by the caller over the frames of each window.
+A window's logit is a mean over its frames. So that windows need not be run one by one, the network is run over a chunk
+as it is: its convolutions are shared by all windows, and each gate's mean over the clip becomes a running mean over as
+many frames as a window has. What the head says of each frame is averaged by the caller over the frames of each window.
 
-That is not the same as separate windows. A window of its own is padded with zeros at both ends, and the network's
-field (27 frames) reaches beyond a short window everywhere; a gate of a window is one for all of its frames, here it
-moves along. The first is made up for on average: each tap of a temporal kernel is weighed by the share of windows in
-which it meets a frame and not padding, 1 - d / window for the tap d frames away from the middle.
+That is not the same as separate windows. One of its own is padded with zeros at both ends, and the network's field of
+27 frames reaches beyond a short window everywhere; and its gates are the same for all its frames, here they move along.
 """
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 FIELD = 13  # frames to each side that the trunk sees: 3 of the stem, 1 of 2c, 1 of each of nine Inception blocks
@@ -65,27 +62,13 @@ def sliding(network: keras.Model, map_layer: str, window: int) -> keras.Model:
         window: frames of a window.
 
     Returns:
-        A network, chunk (B, T, H, W, channels) of any T in -1..1 to (B, T). It has weights of its own.
+        A network with the same weights, chunks (B, T, H, W, channels) of any T in -1..1 to (B, T).
     """
 
-    def replaced(layer):
-        if isinstance(layer, layers.GlobalAveragePooling3D):
-            return RunningMean(window, name=layer.name)
-        if isinstance(layer, layers.Conv3D) and layer.kernel_size[0] > 1:
-            return _without_ends(layer, window)
-        return layer
+    def moving(layer):
+        gate = isinstance(layer, layers.GlobalAveragePooling3D)
+        return RunningMean(window, name=layer.name) if gate else layer
 
-    map_ = network.get_layer(map_layer).output
-    trunk = keras.models.clone_model(keras.Model(network.input, map_), clone_function=replaced)
+    trunk = keras.Model(network.input, network.get_layer(map_layer).output)
+    trunk = keras.models.clone_model(trunk, clone_function=moving)
     return keras.Model(trunk.input, _Head(network.layers[-1], over_space=True)(trunk.output))
-
-
-def _without_ends(layer, window: int):
-    """Return a temporal convolution with each tap weighed by the share of windows in which it meets a frame."""
-    copy = type(layer).from_config(layer.get_config())
-    copy.build(layer.input.shape)
-    kernel, *others = layer.get_weights()
-    distance = np.abs(np.arange(len(kernel)) - len(kernel) // 2)
-    share = np.maximum(1 - distance / window, 0).reshape(-1, 1, 1, 1, 1)
-    copy.set_weights([kernel * share, *others])
-    return copy
