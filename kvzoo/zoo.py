@@ -136,3 +136,8 @@ def load_weights(model: VideoModel, path: Path) -> None:
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"weights: {file} does not fit {model.spec.name}: {reason}") from error
+
+
+def part(network: keras.Model, layer: str) -> keras.Model:
+    """Return a network up to one of its layers."""
+    return keras.Model(network.input, network.get_layer(layer).output)

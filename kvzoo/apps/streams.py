@@ -6,7 +6,7 @@ Nothing here holds more than a few batches, however long a video is.
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ WINDOWS = 4  # a batch
 AHEAD = 2  # batches between two threads
 
 T = TypeVar("T")
+Tag = TypeVar("Tag")
 
 
 def windows(frames: Iterable[np.ndarray], length: int, stride: int) -> Iterator[tuple[np.ndarray, int]]:
@@ -34,16 +35,50 @@ def windows(frames: Iterable[np.ndarray], length: int, stride: int) -> Iterator[
         yield np.stack(held), new
 
 
-def batches(windows: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """Yield WINDOWS windows at a time, (B, T, H, W, C), and the number of new frames of each."""
+def windows_at_rates(
+    frames: Iterable[np.ndarray], rates: Sequence[float], length: int, stride: int, least: int | None = None
+) -> Iterator[tuple[np.ndarray, tuple[int, int, int]]]:
+    """Yield windows of a video sped up at several rates, each with (index of the rate, first frame, new frames).
+
+    Frame k of the video at rate x is the frame of the video that is nearest to k * x. At each rate the last window
+    ends with the last frame.
+
+    Args:
+        frames: the video's, read once.
+        rates: 1 or more each.
+        length: frames of a window.
+        stride: from the beginning of a window to that of the next.
+        least: where a sped-up video is shorter than `length`, but has as many frames as this, it is one window.
+    """
+    held = [deque(maxlen=length) for _ in rates]
+    count, new, wanted = [0] * len(rates), [0] * len(rates), [length] * len(rates)
+
+    def window(i: int) -> tuple[np.ndarray, tuple[int, int, int]]:
+        fresh, new[i], wanted[i] = new[i], 0, stride
+        return np.stack(held[i]), (i, count[i] - len(held[i]), fresh)
+
+    for number, frame in enumerate(frames):
+        for i, rate in enumerate(rates):
+            if number == round(count[i] * rate):
+                held[i].append(frame)
+                count[i], new[i] = count[i] + 1, new[i] + 1
+                if new[i] == wanted[i]:
+                    yield window(i)
+    for i in range(len(rates)):
+        if new[i] and len(held[i]) >= (least or length):
+            yield window(i)
+
+
+def batches(windows: Iterable[tuple[np.ndarray, Tag]], size: int = WINDOWS) -> Iterator[tuple[np.ndarray, list[Tag]]]:
+    """Yield `size` windows at a time, (B, T, H, W, C), and what came with each."""
     held = []
     for window in windows:
         held.append(window)
-        if len(held) == WINDOWS:
-            yield np.stack([clip for clip, _ in held]), [new for _, new in held]
+        if len(held) == size:
+            yield np.stack([clip for clip, _ in held]), [tag for _, tag in held]
             held = []
     if held:
-        yield np.stack([clip for clip, _ in held]), [new for _, new in held]
+        yield np.stack([clip for clip, _ in held]), [tag for _, tag in held]
 
 
 def ahead(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:

@@ -2,12 +2,11 @@
 
 import contextlib
 import math
-import sys
 
 import click
 
 from kvzoo.apps.anomaly import MEASURES, Detection, Settings, check
-from kvzoo.cli.main import backend_starts
+from kvzoo.cli.main import backend_starts, bar
 from kvzoo.errors import InputError
 from kvzoo.recipe.text import parse_pairs
 
@@ -51,10 +50,7 @@ def command(
     with backend_starts():
         from kvzoo.apps.anomaly import anomaly
 
-    bar = (
-        click.progressbar(length=None, label="frames", file=sys.stderr, show_pos=True) if sys.stderr.isatty() else None
-    )
-    with bar or contextlib.nullcontext():
+    with bar(None) as update:
         found = anomaly(
             run,
             videos,
@@ -65,7 +61,7 @@ def command(
             threshold=threshold,
             false_alarms=fit_threshold,
             overlay=not no_overlay,
-            progress=bar and bar.update,
+            progress=update,
         )
     for name, why in found.skipped:
         click.echo(f"kvzoo: skipped {name}: {why}", err=True)

@@ -24,6 +24,11 @@ VERBS = {
     "anomaly": "where videos are not as those that a run's model was trained on",
     "interpolate": "a video at a multiple of its frame rate, or in slow motion",
     "predict": "a video, and how a run's model goes on with it",
+    "speed": "how fast a video seems, over time and at eleven rates",
+    "speedup": "a video made shorter where nobody minds",
+    "saliency": "where in a video things seem slow or fast",
+    "embed": "videos as features, in one file",
+    "retrieve": "the clips of a gallery that are most like a video",
     "generate": "clips from a run's generator",
     "compare": "runs side by side on the same held-out clips: a table and a page",
     "data": "make and look at data",
@@ -130,6 +135,16 @@ def backend_starts():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def bar(length: int | None, what: str = "frames"):
+    """Show a bar on a terminal; yields what moves it on, None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=length, label=what, file=sys.stderr, show_pos=True) as shown:
+        yield shown.update
 
 
 class _Terminal(logging.Handler):

@@ -1,13 +1,11 @@
 """`kvzoo reconstruct`: a video and what a run's model makes of it, one above the other."""
 
-import contextlib
-import sys
 import time
 
 import click
 
 from kvzoo.apps.reconstruct import check
-from kvzoo.cli.main import backend_starts
+from kvzoo.cli.main import backend_starts, bar
 
 
 @click.command()
@@ -21,11 +19,9 @@ def command(run: str, video: str, out: str, overwrite: bool) -> None:
     with backend_starts():
         from kvzoo.apps.reconstruct import reconstruct
 
-    begin, bar = time.monotonic(), None
-    if sys.stderr.isatty():
-        bar = click.progressbar(length=stream.frames, label="frames", file=sys.stderr, show_pos=True)
-    with bar or contextlib.nullcontext():
-        done = reconstruct(run, video, out, overwrite, progress=bar and bar.update)
+    begin = time.monotonic()
+    with bar(stream.frames) as update:
+        done = reconstruct(run, video, out, overwrite, progress=update)
     seconds = time.monotonic() - begin
     if done.broken:
         click.echo(f"kvzoo: {video}: {done.broken}", err=True)

@@ -108,12 +108,14 @@ class Stream:
         path: the file.
         frames: how many there are.
         fps: frames a second, on average.
+        seconds: (frames,) when each is shown, in the file's own time.
         broken: what was wrong with the file, in words, as far as it was read; "" where nothing was.
     """
 
     def __init__(self, path: str, video: Video):
         self.path, self.frames, self.fps, self.broken = path, video.frames, video.fps, ""
         self._file: _File = video.key
+        self.seconds = self._file.stamps * self._file.base
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield RGB uint8 (H, W, 3), upright, each valid until the next one is asked for."""
@@ -155,6 +157,7 @@ class _File:
 
     Attributes:
         stamps: time of each frame, rising.
+        base: seconds that a time counts.
         keys: times of the frames at which decoding can begin, rising; empty where it must begin at the first.
         counted: the file's times are not those of its frames: frames are told by counting.
         cut: the file ends before its video does.
@@ -162,6 +165,7 @@ class _File:
 
     path: str
     stamps: np.ndarray
+    base: float
     keys: list[int]
     counted: bool = False
     cut: bool = False
@@ -289,7 +293,7 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
         # After a seek in an MPEG program stream FFmpeg guesses times, too.
         seekable = not counted and container_format != "mpeg"
         keys = sorted({pts for pts, key, _ in packets if key}) if seekable else []
-        file = _File(str(path), stamps, keys, counted, cut)
+        file = _File(str(path), stamps, base, keys, counted, cut)
         _Reader(file).frame_at(int(stamps[0]))
     except (OSError, ValueError, av.error.FFmpegError) as error:
         return Skipped(name, _reason(error))

@@ -59,21 +59,40 @@ def write_gif(path: str | os.PathLike, clip: Iterable[np.ndarray], fps: float) -
         frames[0].save(beside, save_all=True, append_images=frames[1:], duration=delays, loop=0)
 
 
-def write_mp4(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Write frames (H, W, 3), uint8 RGB, as H.264; height and width must be even."""
+def write_mp4(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float, sound: Iterable = ()) -> None:
+    """Write frames (H, W, 3), uint8 RGB, as H.264; height and width must be even.
+
+    Args:
+        path: of the file.
+        frames: one after the other.
+        fps: frames a second.
+        sound: stereo `av.AudioFrame`s at one rate, with times that begin at 0; written as AAC.
+    """
     import av
 
     with written_whole(path) as beside, av.open(str(beside), "w") as container:
-        stream = None
-        for frame in frames:
+        stream = track = None
+        sound = iter(sound)
+        heard = next(sound, None)
+        for number, frame in enumerate(frames):
             if stream is None:
                 stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
                 stream.height, stream.width = frame.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.options = {"crf": "18"}
+                if heard is not None:
+                    track = container.add_stream("aac", rate=heard.sample_rate)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-        if stream is not None:
-            container.mux(stream.encode())
+            # A container holds packets back until all its streams have come as far.
+            while heard is not None and heard.time < (number + 1) / fps:
+                container.mux(track.encode(heard))
+                heard = next(sound, None)
+        while heard is not None and track is not None:
+            container.mux(track.encode(heard))
+            heard = next(sound, None)
+        for each in (stream, track):
+            if each is not None:
+                container.mux(each.encode())
 
 
 def _pil(image: np.ndarray) -> Image.Image:

@@ -123,3 +123,74 @@ def write_captioned(path: str | os.PathLike, images: Sequence[np.ndarray], capti
         axes.set_title(caption, fontsize=8)
     with written_whole(path) as beside:
         figure.savefig(beside, dpi=110)
+
+
+def write_speed(path: str | os.PathLike, title: str, sped_up: np.ndarray, rates: Sequence[float], fps: float) -> None:
+    """Write P(sped up) over time at the first rate, and below it at every rate.
+
+    Args:
+        path: of the PNG.
+        title: the video's name.
+        sped_up: (rates, frames).
+        rates: rising, the first 1.
+        fps: frames a second.
+    """
+    from matplotlib.figure import Figure
+
+    seconds = sped_up.shape[1] / fps
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
+    above.plot((np.arange(sped_up.shape[1]) + 0.5) / fps, sped_up[0], linewidth=1.2)
+    above.axhline(0.5, color="gray", linewidth=0.8, linestyle=":")
+    above.set_ylabel("P(sped up) at 1x")
+    above.set_ylim(0, 1)
+    above.grid(alpha=0.3)
+    image = below.imshow(
+        sped_up, aspect="auto", origin="lower", extent=(0, seconds, -0.5, len(rates) - 0.5),
+        cmap="viridis_r", vmin=0, vmax=1, interpolation="nearest",
+    )  # fmt: skip
+    below.set_yticks(range(len(rates)), [f"{rate:.2f}x" for rate in rates])
+    below.set_xlabel("seconds")
+    figure.colorbar(image, ax=below, label="P(sped up)")
+    figure.suptitle(title, fontsize=9)
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=110)
+
+
+def write_speedup(
+    path: str | os.PathLike,
+    title: str,
+    allowed: Sequence[float],
+    speeds: Sequence[float],
+    rate: float,
+    threshold: float,
+    fps: float,
+) -> None:
+    """Write the speed that each frame plays at, and the one that it allows.
+
+    Args:
+        path: of the PNG.
+        title: the video's name.
+        allowed: one a frame.
+        speeds: one a frame.
+        rate: the speed on the whole: a line.
+        threshold: of P(normal), for the legend.
+        fps: frames a second.
+    """
+    from matplotlib.figure import Figure
+
+    seconds = (np.arange(len(speeds)) + 0.5) / fps
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(seconds, allowed, linewidth=0.8, alpha=0.6, label=f"fastest with P(normal) above {threshold:g}")
+    axes.plot(seconds, speeds, linewidth=1.6, label="adaptive")
+    axes.axhline(rate, color="gray", linewidth=1, linestyle="--", label=f"uniform, {rate:g}x")
+    axes.set_xlabel("seconds of the original")
+    axes.set_ylabel("times as fast")
+    axes.set_xlim(0, len(speeds) / fps)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.suptitle(title, fontsize=9)
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=110)

@@ -1,0 +1,128 @@
+"""Where and when a video seems slow or fast: the head's weights on the map before it is pooled, over the frames.
+
+A class activation map: at each place and frame it is the logit that a clip would have that looked everywhere and
+always like this place. Frames that lie in two windows have the mean of both.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kvzoo.apps.outputs import check_file
+from kvzoo.apps.speed import check_run_and_video, too_short
+from kvzoo.apps.streams import ahead, batches, windows
+from kvzoo.data.source import square
+from kvzoo.data.videos import Stream
+from kvzoo.errors import InputError
+from kvzoo.media.clips import write_mp4
+from kvzoo.recipe.resolve import Recipe
+
+SLOW, FAST = (255, 214, 0), (0, 64, 255)  # yellow and blue
+MOST = 0.65  # of the colour in the overlay, where the map is strongest
+STRONG = 95  # percentile of the map's absolute values that is shown strongest
+SIDES = (256, 720)  # pixels of the picture's side, at least and at most
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """What was seen.
+
+    Attributes:
+        maps: (frames, h, w), positive for sped up, in logits.
+        strongest: the value that is shown strongest.
+        fps: frames a second.
+        broken: what was wrong with the video; "" where nothing was.
+    """
+
+    maps: np.ndarray = field(repr=False)
+    strongest: float
+    fps: float
+    broken: str
+
+
+def saliency(
+    run: str | os.PathLike,
+    video: str | os.PathLike,
+    out: str | os.PathLike,
+    overwrite: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Saliency:
+    """Write a video's centred square with its class activation map over it: yellow seems slow, blue sped up.
+
+    Args:
+        run: a run folder of a network trained with binary_speed.
+        video: a video file.
+        out: the file to write, .mp4.
+        overwrite: whether it may be there already.
+        progress: called with the number of frames since the last call, each of the video twice.
+
+    Raises:
+        InputError: no run, no model yet, a run of another kind, no such video or fewer frames in it than the network
+            takes, a file that cannot be written as wanted.
+    """
+    _, stream = check(run, video, out, overwrite)
+    from kvzoo import zoo
+
+    maps = _maps(zoo.load(run), stream, progress)
+    strongest = float(np.percentile(np.abs(maps), STRONG)) or 1.0
+    try:
+        write_mp4(out, _pictures(stream, maps / strongest, progress), stream.fps)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    return Saliency(maps, strongest, stream.fps, stream.broken)
+
+
+def check(run, video, out, overwrite: bool = False) -> tuple[Recipe, Stream]:
+    """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
+    if Path(out).exists() and Path(video).exists() and Path(out).samefile(video):
+        raise InputError(f"--out {out}: is the video itself")
+    check_file(out, (".mp4",), overwrite)
+    return check_run_and_video("saliency", run, video)
+
+
+def _maps(model, stream: Stream, progress) -> np.ndarray:
+    """Return the class activation map of every frame, (N, h, w)."""
+    from kvzoo.models.sliding import map_logits
+
+    network = map_logits(model.network, model.spec.map_layer)
+    length, image_size, _, channels = model.clip_shape
+    # Copied, as a frame that needs no resizing is still the decoder's memory.
+    seen = (square(frame, image_size, channels).copy() for frame in stream)
+    total, count = [], []
+    decoded = ahead(batches(windows(seen, length, max(1, length // 2))))
+    try:
+        for batch, new in decoded:
+            logits = np.asarray(network.predict_on_batch(batch.astype("float32") / 127.5 - 1.0), np.float32)
+            for each, fresh in zip(logits, new, strict=True):
+                total += [0.0] * fresh
+                count += [0] * fresh
+                for i, frame in enumerate(each, len(total) - length):
+                    total[i], count[i] = total[i] + frame, count[i] + 1
+                if progress:
+                    progress(fresh)
+    finally:
+        decoded.close()
+    if not total:
+        raise too_short(stream.path, stream.broken or f"has {stream.frames} frames", length)
+    return np.stack(total) / np.asarray(count)[:, None, None]
+
+
+def _pictures(stream: Stream, maps: np.ndarray, progress) -> Iterator[np.ndarray]:
+    for frame, map_ in zip(stream, maps, strict=False):
+        side = int(np.clip(min(frame.shape[:2]), *SIDES)) // 2 * 2
+        yield overlaid(square(frame, side, 3), map_)
+        if progress:
+            progress(1)
+
+
+def overlaid(frame: np.ndarray, map_: np.ndarray) -> np.ndarray:
+    """Return a frame uint8 (H, W, 3) with a map (h, w) over it: -1 and below is yellow, 1 and above blue, 0 clear."""
+    height, width = frame.shape[:2]
+    value = np.clip(cv2.resize(map_.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR), -1, 1)
+    colour = np.where(value[..., None] > 0, np.float32(FAST), np.float32(SLOW))
+    share = MOST * np.abs(value[..., None])
+    return (frame * (1 - share) + colour * share).astype(np.uint8)

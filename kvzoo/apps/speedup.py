@@ -1,0 +1,260 @@
+"""A video made shorter where nobody minds: SpeedNet's adaptive speed-up.
+
+The video is judged at eleven rates. For a threshold, the speed that a moment allows is the fastest rate that still
+seems normal there. A smooth curve near those speeds is lifted or lowered until the video is as short as asked; of
+nine thresholds the one is taken whose curve has to be moved least.
+
+Benaim et al., CVPR 2020, section 4. Its weights alpha and beta are not published: SMOOTH and BETA are chosen here.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from kvzoo.apps.outputs import check_file
+from kvzoo.apps.speed import RATES, check_run_and_video, judge
+from kvzoo.data.videos import Stream, open_video
+from kvzoo.errors import InputError
+from kvzoo.media.clips import write_mp4, written_whole
+from kvzoo.recipe.resolve import Recipe
+
+THRESHOLDS = tuple(i / 10 for i in range(1, 10))
+FASTEST = RATES[-1]
+# Seconds in which the curve follows a step of the wanted speeds by 1 - 1/e: alpha is the square of it in frames.
+SMOOTH = 0.5
+# Times the number of frames: how much the mean weighs against one frame. As the smoothing keeps the mean, it moves
+# the whole curve and nothing else, and what the search for the duration ends at does not depend on it.
+BETA = 1.0
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """What was written.
+
+    Attributes:
+        frames: of the video, and of the shorter one.
+        fps: frames a second of both.
+        threshold: the one that was taken.
+        allowed: V, the speed that each frame allows, (N,).
+        speeds: S, the speed that each frame plays at, (N,).
+        sound: whether the sound came along.
+        left_out: rates at which the video has too few frames to be judged.
+        broken: what was wrong with the video; "" where nothing was.
+        files: what was written.
+    """
+
+    frames: tuple[int, int]
+    fps: float
+    threshold: float
+    allowed: np.ndarray = field(repr=False)
+    speeds: np.ndarray = field(repr=False)
+    sound: bool
+    left_out: tuple[float, ...]
+    broken: str
+    files: tuple[Path, ...]
+
+
+def speedup(
+    run: str | os.PathLike,
+    video: str | os.PathLike,
+    out: str | os.PathLike,
+    rate: float = 2.0,
+    *,
+    mode: str = "exact",
+    stride: int = 1,
+    smooth: float = SMOOTH,
+    sound: bool = True,
+    compare: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Speedup:
+    """Write a video `rate` times as fast on the whole, faster where that seems natural, and a plot of its speed.
+
+    Frames are left out, none is repeated or mixed; the sound is stretched with them, its pitch kept.
+
+    Args:
+        run: a run folder of a network trained with binary_speed.
+        video: a video file.
+        out: the file to write, .mp4; the plot goes beside it, as .png.
+        rate: 1 to FASTEST, the video's duration over that of the result.
+        mode, stride: of the windows, as `speed` has them.
+        smooth: seconds in which the speed follows what the video allows.
+        sound: whether to keep it.
+        compare: write the uniform speed-up, too, and a page that shows both without saying which is which.
+        overwrite: whether the files may be there already.
+        progress: called with the number of frames since the last call: each of the video once as it is judged, and
+            once for every time that it is written.
+
+    Raises:
+        InputError: what `speed` refuses of run and video, a rate or a smoothness that cannot be, files that cannot be
+            written as wanted.
+    """
+    _, stream = check(run, video, out, rate, mode, stride, smooth, compare, overwrite)
+    from kvzoo import zoo
+    from kvzoo.media.plots import write_speedup
+
+    seen = judge(zoo.load(run), stream, RATES, mode, stride, progress)
+    threshold, wanted, speeds = curve(1 - seen.sped_up, seen.rates, rate, smooth * seen.fps)
+    files = written(out, compare)
+    try:
+        kept, heard = _write(stream, files[0], speeds, sound, progress)
+        write_speedup(files[1], Path(video).name, wanted, speeds, rate, threshold, seen.fps)
+        if compare:
+            _write(stream, files[2], np.full(len(speeds), rate), sound, progress)
+            _write_page(files, Path(video).name, rate)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    return Speedup(
+        (seen.frames, kept), seen.fps, threshold, wanted, speeds, heard, seen.left_out, seen.broken, tuple(files)
+    )
+
+
+def check(
+    run, video, out, rate, mode="exact", stride=1, smooth=SMOOTH, compare=False, overwrite=False
+) -> tuple[Recipe, Stream]:
+    """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
+    if not 1 <= rate <= FASTEST:
+        raise InputError(f"--rate: from 1 to {FASTEST:.2f} is wanted. Received: {rate:g}")
+    if not smooth > 0:
+        raise InputError(f"--smooth: more than 0 seconds are wanted. Received: {smooth:g}")
+    if Path(out).exists() and Path(video).exists() and Path(out).samefile(video):
+        raise InputError(f"--out {out}: is the video itself")
+    check_file(out, (".mp4",), overwrite)
+    for file in written(out, compare)[1:]:
+        check_file(file, (file.suffix,), overwrite)
+    return check_run_and_video("speedup", run, video, mode, stride)
+
+
+def written(out: str | os.PathLike, compare: bool) -> list[Path]:
+    """Return the files that are written: video and plot, and with `compare` the uniform video and the page."""
+    out = Path(out)
+    beside = [out.with_name(f"{out.stem}_uniform.mp4"), out.with_name(f"{out.stem}_compare.html")]
+    return [out, out.with_suffix(".png"), *(beside if compare else [])]
+
+
+def curve(
+    normal: np.ndarray, rates: tuple[float, ...], rate: float, decay: float
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return (threshold, V, S): the speed that each frame allows and the one that it gets, (N,) each.
+
+    Args:
+        normal: (rates, N) probability that the video at a rate is at normal speed.
+        rates: rising, the first 1.
+        rate: N over the sum of 1 / S.
+        decay: frames in which S follows a step of V by 1 - 1/e.
+    """
+    found = []
+    for threshold in THRESHOLDS:
+        wanted = allowed(normal, rates, threshold)
+        free = smoothed(wanted, decay)
+        speeds = lifted(free, rate)
+        found.append((np.abs(speeds - free).mean(), threshold, wanted, speeds))
+    return min(found, key=lambda each: each[:2])[1:]
+
+
+def allowed(normal: np.ndarray, rates: tuple[float, ...], threshold: float) -> np.ndarray:
+    """Return V: for each frame the fastest rate that seems normal, 1 where none does."""
+    return np.where(normal > threshold, np.asarray(rates)[:, None], 1.0).max(0)
+
+
+def smoothed(wanted: np.ndarray, decay: float, rate: float | None = None, beta: float = BETA) -> np.ndarray:
+    """Return the S that minimises sum (S - V)^2 + alpha sum (S')^2 + beta N (mean S - R)^2.
+
+    The first two terms make a tridiagonal system; the third adds a matrix of rank one, for which Sherman and Morrison
+    have a formula. As the tridiagonal matrix keeps constants, it comes down to lifting or lowering the curve.
+
+    Args:
+        wanted: V, (N,).
+        decay: the square root of alpha, in frames.
+        rate: R; without the third term when None.
+        beta: its weight, times N.
+    """
+    from scipy.linalg import solve_banded
+
+    count, alpha = len(wanted), decay**2
+    if count == 1:
+        free = wanted.astype(float)
+    else:
+        bands = np.full((3, count), -alpha)
+        bands[1] = 1 + 2 * alpha
+        bands[1, [0, -1]] = 1 + alpha
+        free = solve_banded((1, 1), bands, wanted)
+    return free if rate is None else free + beta / (1 + beta) * (rate - free.mean())
+
+
+def lifted(free: np.ndarray, rate: float) -> np.ndarray:
+    """Return a curve lifted or lowered, and kept within 1 and FASTEST, so that N over the sum of 1 / S is `rate`."""
+    from scipy.optimize import brentq
+
+    def speeds(by: float) -> np.ndarray:
+        return np.clip(free + by, 1.0, FASTEST)
+
+    def too_slow(by: float) -> float:
+        return (1 / speeds(by)).mean() - 1 / rate
+
+    lowest, highest = 1.0 - free.max(), FASTEST - free.min()
+    if too_slow(lowest) <= 0:
+        return speeds(lowest)
+    if too_slow(highest) >= 0:
+        return speeds(highest)
+    return speeds(brentq(too_slow, lowest, highest, xtol=1e-9))
+
+
+def shown(speeds: np.ndarray) -> np.ndarray:
+    """Return the numbers of the frames that are kept, rising: in the middle of each frame's time the one then shown."""
+    ends = np.cumsum(1 / speeds)
+    count = max(1, round(ends[-1]))
+    return np.minimum(np.searchsorted(ends, np.arange(count) + 0.5, side="right"), len(speeds) - 1)
+
+
+def _write(stream: Stream, out: Path, speeds: np.ndarray, sound: bool, progress) -> tuple[int, bool]:
+    """Write a video at changing speed; return how many frames it has, and whether it has sound."""
+    from kvzoo.media.audio import has_sound, stretched
+
+    kept = shown(speeds)
+    heard: Iterator = iter(())
+    if sound := sound and has_sound(stream.path):
+        times = stream.seconds[: len(speeds)]
+        heard = stretched(stream.path, np.append(times, times[-1] + 1 / stream.fps), speeds)
+    write_mp4(out, _even(_chosen(stream, kept, len(speeds), progress)), stream.fps, heard)
+    return len(kept), sound
+
+
+def _chosen(stream: Stream, kept: np.ndarray, frames: int, progress) -> Iterator[np.ndarray]:
+    wanted = set(kept.tolist())
+    for number, frame in zip(range(frames), stream, strict=False):
+        if number in wanted:
+            yield frame
+        if progress:
+            progress(1)
+
+
+def _even(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield frames without the last row and column where their number is odd, which H.264 does not take."""
+    for frame in frames:
+        height, width = frame.shape[:2]
+        yield frame[: height - height % 2, : width - width % 2]
+
+
+def _write_page(files: list[Path], name: str, rate: float) -> None:
+    import jinja2
+
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        resources.files("kvzoo.apps").joinpath("speedup.html.j2").read_text(encoding="utf-8")
+    )
+    adaptive, plot, uniform, page = files
+    height, width = next(iter(open_video(adaptive))).shape[:2]
+    text = template.render(
+        name=name,
+        rate=f"{rate:g}",
+        adaptive=adaptive.name,
+        uniform=uniform.name,
+        plot=plot.name,
+        ratio=f"{width} / {height}",
+    )
+    with written_whole(page) as beside:
+        beside.write_text(text, encoding="utf-8")
