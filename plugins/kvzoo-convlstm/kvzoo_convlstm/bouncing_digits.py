@@ -10,8 +10,9 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from kvzoo.data.source import Source, Video
 from sklearn.datasets import load_digits
+
+from kvzoo.data.source import Source, Video
 
 FPS = 10.0
 SIDE = 0.44  # of a digit's picture: Moving MNIST's 28 of 64 pixels

@@ -8,6 +8,7 @@ import logging
 import keras
 import numpy as np
 from keras import ops
+
 from kvzoo.errors import InputError
 
 log = logging.getLogger("kvzoo")

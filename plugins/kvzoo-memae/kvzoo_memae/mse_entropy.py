@@ -8,6 +8,7 @@ authors' code. It trains any reconstructor with a layer `addressing` that gives 
 
 import keras
 from keras import ops
+
 from kvzoo.errors import InputError
 from kvzoo.losses.base import to_unit_range
 from kvzoo.losses.mse import MeanSquaredError
