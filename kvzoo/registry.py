@@ -11,9 +11,11 @@ import fnmatch
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from kvzoo.errors import InputError, PluginError, UnknownNameError, did_you_mean
@@ -305,7 +307,7 @@ class Registry:
         plugins = _plugin_entries(self.spec_type.group)
         if os.environ.get("KVZOO_STRICT") == "1":
             for entry in plugins:
-                self._load(entry)
+                self.load(entry)
         every = [*self._own.values(), *plugins]
         return [e for e in every if fnmatch.fnmatchcase(e.name, pattern)]
 
@@ -326,14 +328,17 @@ class Registry:
             InputError: two plugins offer it.
             PluginError: the plugin that offers it does not load.
         """
-        return self._load(self.find(name))
+        return self.load(self.find(name))
 
     def find(self, name: str) -> Entry:
         """Return the entry behind a name, without importing it."""
         noun = self.spec_type.noun
         distribution, _, plain = name.rpartition(":")
-        wanted = _normal(distribution)
-        found = [e for e in self.entries() if e.name == plain and wanted in ("", _normal(e.distribution))]
+        found = [
+            e
+            for e in self.entries()
+            if e.name == plain and (not distribution or same_name(e.distribution, distribution))
+        ]
         if not found:
             raise self._unknown(name, distribution)
         if found[0].entry_point is None or len(found) == 1:
@@ -344,7 +349,7 @@ class Registry:
 
     def offers(self, distribution: str) -> bool:
         """Whether a distribution has names here."""
-        return _normal(distribution) in {_normal(e.distribution) for e in self.entries()}
+        return any(same_name(e.distribution, distribution) for e in self.entries())
 
     def _unknown(self, name: str, distribution: str) -> UnknownNameError:
         noun, names = self.spec_type.noun, self.names()
@@ -354,7 +359,12 @@ class Registry:
         known = f"; known: {', '.join(names)}" if len(names) <= 20 else "; `kvzoo list` prints them all"
         return UnknownNameError(f"unknown {noun} {name!r}{hint}{'' if hint else known}")
 
-    def _load(self, entry: Entry) -> Spec:
+    def load(self, entry: Entry) -> Spec:
+        """Import what a plugin's entry point names and return its spec.
+
+        Raises:
+            PluginError: it does not load, is no spec of this group, or is called otherwise.
+        """
         if entry.spec is not None:
             return entry.spec
         noun, who = self.spec_type.noun, f"{entry.distribution} {entry.version}"
@@ -368,36 +378,95 @@ class Registry:
                 f"the {noun} {entry.name!r} of the plugin {who} is not a {self.spec_type.__name__}. "
                 f"Received: {type(spec).__name__}"
             )
+        if spec.name != entry.name:
+            raise PluginError(
+                f"the {noun} {entry.name!r} of the plugin {who} has another name in its spec: {spec.name!r}"
+            )
         return spec
 
 
-def _plugin_entries(group: str) -> list[Entry]:
-    """Entry points of a group, those of KVZOO_PLUGINS (a comma-separated allow-list) where it is set."""
-    entries = []
-    for point in _entry_points(group):
-        if allowed(point.dist.name):
-            entries.append(Entry(point.name, point.dist.name, point.dist.version, entry_point=point))
+def installed_groups() -> list[str]:
+    """Return the groups that begin with "kvzoo." and have entry points, known or not."""
+    return list(_entry_points())
+
+
+def installed(group: str) -> list[Entry]:
+    """Return what installed distributions offer to a group, whether it is allowed or not, without importing it."""
+    points = _entry_points().get(group, ())
+    entries = [Entry(point.name, point.dist.name, point.dist.version, entry_point=point) for point in points]
     return sorted(entries, key=lambda e: (e.name, e.distribution))
+
+
+def _plugin_entries(group: str) -> list[Entry]:
+    return [entry for entry in installed(group) if allowed(entry.distribution)]
+
+
+@dataclass(frozen=True)
+class PluginRecipe:
+    """A recipe that a plugin ships."""
+
+    name: str
+    distribution: str
+    path: Path
+
+
+RECIPES = "kvzoo.recipes"
+
+
+def plugin_recipes() -> list[PluginRecipe]:
+    """Return the recipes of the plugins that are allowed, without importing any; broken plugins have none."""
+    recipes = []
+    for entry in _plugin_entries(RECIPES):
+        with contextlib.suppress(Exception):
+            recipes += [
+                PluginRecipe(f.stem, entry.distribution, f) for f in sorted(recipe_folder(entry).glob("*.yaml"))
+            ]
+    return recipes
+
+
+def recipe_folder(entry: Entry) -> Path:
+    """Return the folder that an entry point of the group kvzoo.recipes names, such as "my_zoo.recipes".
+
+    Raises:
+        PluginError: there is no such folder.
+    """
+    # Of a package in a package find_spec would import the outer one.
+    top, *inner = entry.entry_point.value.strip().split(".")
+    package = importlib.util.find_spec(top)
+    for place in (package and package.submodule_search_locations) or ():
+        if (folder := Path(place, *inner)).is_dir():
+            return folder
+    raise PluginError(
+        f"the recipes of the plugin {entry.distribution} {entry.version}: no folder {entry.entry_point.value}"
+    )
 
 
 def allowed(distribution: str) -> bool:
     """Whether KVZOO_PLUGINS lets this distribution in: unset lets all in, empty none."""
     listed = os.environ.get("KVZOO_PLUGINS")
-    return listed is None or _normal(distribution) in {_normal(x) for x in listed.split(",") if x.strip()}
+    return listed is None or any(same_name(distribution, x) for x in listed.split(","))
+
+
+def same_name(a: str, b: str) -> bool:
+    """Whether two names are of the same distribution, as pip takes them."""
+    return _normal(a) == _normal(b)
 
 
 @functools.lru_cache
-def _entry_points(group: str) -> tuple[importlib.metadata.EntryPoint, ...]:
-    points, seen = [], set()
+def _entry_points() -> dict[str, list[importlib.metadata.EntryPoint]]:
+    """Return the entry points of kvzoo's groups; each distribution's metadata is read once."""
+    groups: dict[str, list] = {}
+    seen = set()
     for distribution in importlib.metadata.distributions():
         # Another package's broken metadata is not our concern.
         with contextlib.suppress(Exception):
-            offered = [point for point in distribution.entry_points if point.group == group]
+            offered = [point for point in distribution.entry_points if point.group.startswith("kvzoo.")]
             # As for imports, the first of a name on sys.path wins.
             if offered and _normal(distribution.name) not in seen:
                 seen.add(_normal(distribution.name))
-                points += offered
-    return tuple(points)
+                for point in offered:
+                    groups.setdefault(point.group, []).append(point)
+    return groups
 
 
 def _normal(distribution: str) -> str:

@@ -24,6 +24,7 @@ VERBS = {
     "generate": "clips from a run's generator",
     "compare": "runs side by side on the same held-out clips: a table and a page",
     "data": "make and look at data",
+    "plugin": "other people's models: their state, a new one, the battery for one",
     "doctor": "versions, backend, devices, and what is slow here",
 }
 

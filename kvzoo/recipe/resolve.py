@@ -14,7 +14,7 @@ from kvzoo import catalog
 from kvzoo.errors import InputError, did_you_mean
 from kvzoo.recipe import keras_names, schema
 from kvzoo.recipe.text import Keys, Origin, Tree, dotted, parse_value, read
-from kvzoo.registry import LossSpec, ModelSpec, Option, Registry
+from kvzoo.registry import LossSpec, ModelSpec, Option, Registry, plugin_recipes, same_name
 
 # What may be written as a bare name: `model: gru_ae` is `model: {name: gru_ae}`.
 SHORTHANDS: tuple[Keys, ...] = (("model",), ("loss",), ("data", "sampler"), ("fit", "optimizer"))
@@ -80,17 +80,29 @@ def load(
 
 
 def find(path: str | os.PathLike) -> Path:
-    """Return the file of a recipe given by path, or by the name of one that kvzoo ships."""
+    """Return the file of a recipe given by path, or by the name of one that kvzoo or a plugin ships.
+
+    Raises:
+        InputError: there is none, or two plugins ship one of that name.
+    """
     file = Path(path)
     # os.path's tests answer False where pathlib's raise: no rights, a name that no file can have.
     if os.path.isfile(file):
         return file
     if os.path.isdir(file):
         raise InputError(f"{file}: a recipe file is wanted, this is a folder")
-    shipped = {f.stem: f for f in shipped_recipes()}
-    if file.stem in shipped and file.suffix in ("", ".yaml") and len(file.parts) == 1:
-        return shipped[file.stem]
-    raise InputError(f"{path}: no such recipe{did_you_mean(file.stem, shipped)}")
+    distribution, _, name = str(path).removesuffix(".yaml").rpartition(":")
+    shipped, offered = {f.stem: f for f in shipped_recipes()}, plugin_recipes()
+    if name in shipped and (not distribution or same_name(distribution, "kvzoo")):
+        return shipped[name]
+    found = [r for r in offered if r.name == name and (not distribution or same_name(distribution, r.distribution))]
+    if len(found) == 1:
+        return found[0].path
+    if found:
+        owners = " and ".join(r.distribution for r in found)
+        legal = " or ".join(f"{r.distribution}:{name}" for r in found)
+        raise InputError(f"the recipe {name!r} is shipped by two plugins, {owners}; name it {legal}")
+    raise InputError(f"{path}: no such recipe{did_you_mean(file.stem, [*shipped, *(r.name for r in offered)])}")
 
 
 def shipped_recipes() -> list[Path]:

@@ -1,0 +1,73 @@
+"""A process that loads one name of a plugin and writes down what happened.
+
+python -P -m kvzoo.plugins.load GROUP NAME DISTRIBUTION RESULT.json quick|build
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from kvzoo import catalog
+from kvzoo.errors import KvzooError
+from kvzoo.registry import RECIPES, Entry, ModelSpec, Spec, installed, recipe_folder
+
+HEAVY = ("keras", "tensorflow", "jax", "torch")
+
+
+def main(group: str, name: str, distribution: str, result: str, depth: str) -> None:
+    said: dict = {}
+
+    def note(**more) -> None:
+        said.update(more)
+        Path(result).write_text(json.dumps(said))
+
+    (entry,) = [e for e in installed(group) if (e.name, e.distribution) == (name, distribution)]
+    try:
+        if group == RECIPES:
+            check_recipes(entry)
+        else:
+            registry = next(r for r in catalog.REGISTRIES.values() if r.spec_type.group == group)
+            started = time.perf_counter()
+            spec = registry.load(entry)
+            # Written before building: what comes next may end the process.
+            note(
+                seconds=time.perf_counter() - started,
+                heavy=[m for m in HEAVY if m in sys.modules and m != "keras"] or ["keras"] * ("keras" in sys.modules),
+            )
+            if depth == "build":
+                check_builder(spec)
+    except KvzooError as error:
+        note(error=" ".join(str(error).split()))
+    except (Exception, SystemExit) as error:
+        note(error=f"{type(error).__name__}: {' '.join(str(error).split())}")
+    else:
+        note(done=True)
+
+
+def check_recipes(entry: Entry) -> None:
+    """Check every recipe that a plugin ships, but not whether its data is there."""
+    from kvzoo.recipe.resolve import load
+
+    folder = recipe_folder(entry)
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise FileNotFoundError(f"no recipe (*.yaml) in {folder}")
+    for file in files:
+        load(file, check_paths=False)
+
+
+def check_builder(spec: Spec) -> None:
+    """Import what a spec names; a model is built at its tiny configuration, too."""
+    builder = spec.load()
+    if not callable(builder):
+        raise TypeError(f"{spec.builder} is no function or class but {type(builder).__name__}")
+    if isinstance(spec, ModelSpec):
+        from kvzoo.recipe.resolve import check_options
+        from kvzoo.zoo import build
+
+        build(spec, check_options("model", spec.name, spec.options, spec.tiny))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,399 @@
+"""The rows of the battery, one function each, and the model, examples and inputs that they put in."""
+
+import inspect
+import json
+import math
+import tempfile
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import kvzoo
+from kvzoo import catalog, zoo
+from kvzoo.data.pipeline import Clips
+from kvzoo.data.source import Source, Video
+from kvzoo.losses.base import VideoModel
+from kvzoo.registry import Option, load_object
+from kvzoo.run import checkpoint
+from kvzoo.testing import ROWS
+from kvzoo.testing.fresh import Fresh, installed_backends
+from kvzoo.testing.measure import loss_of, measure
+
+
+class NotHere(Exception):
+    """A row that has nothing to say about this model, or here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a row came to.
+
+    Attributes:
+        row: one of ROWS.
+        state: "ok", "failed" or "skipped".
+        detail: why it failed or was skipped, or a remark; one line.
+        trace: the traceback of a failure.
+    """
+
+    row: str
+    state: str
+    detail: str = ""
+    trace: str = ""
+
+
+class Battery:
+    """All rows for some models; processes that rows need are shared by them.
+
+    Args:
+        names: registered models.
+    """
+
+    def __init__(self, *names: str):
+        self.names = names
+        self._fresh = Fresh(names, _prepare)
+
+    def run(self, name: str, row: str) -> str:
+        """Run one row and return a remark, mostly "".
+
+        Raises:
+            NotHere: it does not apply.
+            Exception: it fails; an AssertionError says in one line what does not hold.
+        """
+        function = _ROWS[row]
+        return (function(name, self._fresh) if row in ("save", "backends") else function(name)) or ""
+
+    def results(self, name: str, rows: tuple[str, ...] = tuple(ROWS)) -> Iterator[Result]:
+        """Yield what each row came to."""
+        for row in rows:
+            try:
+                yield Result(row, "ok", self.run(name, row))
+            except NotHere as reason:
+                yield Result(row, "skipped", str(reason))
+            except (Exception, SystemExit) as error:
+                said = " ".join(str(error).split()) or "no message"
+                kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+                yield Result(row, "failed", f"{kind}{said}"[:300], traceback.format_exc())
+
+
+# What is put in
+
+
+def tiny(name: str, **options) -> VideoModel:
+    """Return a model at the tiny configuration of its spec."""
+    return kvzoo.get(name, **{**catalog.MODELS.get(name).tiny, **options})
+
+
+class _Noise(Source):
+    """Videos of random frames, with their number modulo `classes` as label."""
+
+    def __init__(self, count: int, frames: int, classes: int, seed: int):
+        super().__init__(Video(f"noise {i}", frames, 25.0, str(i), str(i % classes), i) for i in range(count))
+        self._seed = seed
+
+    def decode(self, video, start, stop, image_size, channels):
+        rng = np.random.default_rng((self._seed, video.key, start, channels))
+        return rng.integers(0, 256, (stop - start, image_size, image_size, channels), np.uint8)
+
+
+def examples_for(model: VideoModel, count: int = 4, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """Return `count` examples as `fit` takes them: noise, cut by the sampler of the model's loss."""
+    loss = catalog.LOSSES.get(model.loss_name)
+    sampler = catalog.SAMPLERS.get(loss.sampler).load()(*(shape[0] for shape in model.clip_shapes))
+    classes = model.wanted_classes
+    source = _Noise(count, sampler.needs, classes or 2, seed)
+    labels = () if classes is None else tuple(str(i) for i in range(classes or 2))
+    clips = Clips(source, source.videos, sampler, model.clip_shapes, classes=labels)
+    rng = np.random.default_rng(seed)
+    examples = [clips.example(i, rng) for i in range(count)]
+    return sampler.batch(tuple(np.stack(parts) for parts in zip(*examples, strict=True)), rng)
+
+
+def inputs_for(network: keras.Model, count: int = 2, seed: int = 0) -> list[np.ndarray]:
+    """Return what a network takes, in the order of its inputs."""
+    rng = np.random.default_rng(seed)
+    draw = {"noise": rng.standard_normal, "label": lambda shape: np.arange(count)}
+    return [
+        draw.get(x.name, lambda shape: rng.uniform(-1, 1, shape))((count, *x.shape[1:])).astype(x.dtype)
+        for x in network.inputs
+    ]
+
+
+def networks_of(model: VideoModel) -> dict[str, keras.Model]:
+    """Return the networks of a model by their names in the spec."""
+    return getattr(model, "networks", {"network": model.network})
+
+
+def _predict(network: keras.Model, inputs: list[np.ndarray]) -> np.ndarray:
+    # Not `predict`, which would trace each network anew.
+    out = network(inputs if len(inputs) > 1 else inputs[0], training=False)
+    return np.asarray(keras.ops.convert_to_numpy(out), "float32")
+
+
+# The rows
+
+
+def _spec(name: str) -> None:
+    spec = catalog.MODELS.get(name)
+    loss = catalog.LOSSES.get(spec.loss)
+    assert spec.kind in loss.kinds, f"its loss {loss.name} trains {', '.join(loss.kinds)}; its kind is {spec.kind}"
+    for path in (spec.builder, *spec.critics.values()):
+        arguments = inspect.signature(load_object(path)).parameters
+        if any(a.kind == a.VAR_KEYWORD for a in arguments.values()):
+            continue
+        assert set(arguments) == set(spec.options), (
+            f"{path} takes {', '.join(arguments)}; the spec's options are {', '.join(spec.options)}"
+        )
+        for key, option in spec.options.items():
+            default = arguments[key].default
+            assert option.required or default is inspect.Parameter.empty or default == option.default, (
+                f"{path}: {key} is {default!r} by default; the spec says {option.default!r}"
+            )
+    unknown = set(spec.tiny) - set(spec.options)
+    assert not unknown, f"tiny: {', '.join(sorted(unknown))}: no such option"
+    model = tiny(name)
+    layers = {layer.name for layer in model.network.layers}
+    for what, wanted in (("feature_layer", spec.feature_layer), ("map_layer", spec.map_layer)):
+        assert wanted is None or wanted in layers, f"{what}: the network has no layer {wanted!r}"
+    for wanted in spec.maps:
+        assert wanted in layers, f"maps: the network has no layer {wanted!r}"
+
+
+def _parameters(name: str) -> None:
+    spec = catalog.MODELS.get(name)
+    networks = networks_of(kvzoo.get(name, compile=False))
+    counted = {part: sum(math.prod(v.shape) for v in n.trainable_variables) for part, n in networks.items()}
+    assert counted == dict(spec.parameters), f"counted {counted}; the spec says {dict(spec.parameters)}"
+
+
+def _shape(name: str) -> str | None:
+    model, spec = tiny(name), catalog.MODELS.get(name)
+    _follows(model)
+    inputs = inputs_for(model.network, 3)
+    together, alone = _predict(model.network, inputs), _predict(model.network, [x[:1] for x in inputs])
+    assert np.allclose(together[:1], alone, atol=1e-5), "a clip's output depends on the others in its batch"
+    sizes = [key for key in ("frames", "frames_in", "frames_out", "image_size") if key in spec.options]
+    for key in sizes:
+        for size in _other_sizes(spec.options[key], model.config[key]):
+            _follows(tiny(name, **{key: size}))
+    return None if sizes else "no options frames and image_size: seen at one size only"
+
+
+def _other_sizes(option: Option, at: int) -> list[int]:
+    """Return further legal values: twice as much, and one step more."""
+    step = int(option.multiple_of or 1)
+    sizes = dict.fromkeys([2 * at, at + step])
+    if option.choices:
+        sizes = dict.fromkeys(c for c in option.choices if c != at)
+    lowest, highest = option.minimum or 1, option.maximum or math.inf
+    return [int(s) for s in sizes if lowest <= s <= highest][:2]
+
+
+def _follows(model: VideoModel) -> None:
+    """Check that a network's shapes are what its kind and configuration say."""
+    spec, config, network = model.spec, model.config, model.network
+    size, channels = config.get("image_size"), config.get("channels")
+    inputs = inputs_for(network)
+    out = _predict(network, inputs)
+    clips = {x.name: tuple(x.shape[1:]) for x in network.inputs if len(x.shape) == 5}
+    given = next(iter(clips.values()), None)
+    at = ", ".join(f"{k}={v}" for k, v in config.items() if k in ("frames", "frames_in", "frames_out", "image_size"))
+
+    def holds(what: str, shape: tuple, wanted: tuple) -> None:
+        same = len(shape) == len(wanted) and all(w is None or s == w for s, w in zip(shape, wanted, strict=True))
+        words = ", ".join("any" if w is None else str(w) for w in wanted)
+        assert same, f"at {at}: {what} is {shape}; a {spec.kind}'s is ({words})"
+
+    if spec.kind == "classifier":
+        holds("an input", given, (config.get("frames"), size, size, channels))
+        holds("the output", out.shape, (2, model.classes or config.get("classes")))
+    elif spec.kind == "translator":
+        holds("an input", given, (config.get("frames_in"), size, size, channels))
+        wanted = config.get("channels_out") or (None if "channels_out" in config else channels)
+        holds("the output", out.shape, (2, config.get("frames_out"), size, size, wanted))
+    else:
+        wanted = (config.get("frames"), size, size, channels)
+        if spec.kind == "reconstructor":
+            holds("an input", given, wanted)
+            wanted = given
+        holds("the output", out.shape, (2, *wanted))
+
+
+def _finite(name: str) -> None:
+    model = tiny(name)
+    inputs = inputs_for(model.network)
+    flat = {"black": -1.0, "grey": 0.0, "white": 1.0}
+    tried = {"noise": inputs}
+    tried |= {k: [x if x.dtype.kind in "iu" else np.full_like(x, v) for x in inputs] for k, v in flat.items()}
+    for what, given in tried.items():
+        out = _predict(model.network, given)
+        bad = int(out.size - np.isfinite(out).sum())
+        assert not bad, f"{bad} of {out.size} outputs for {what} are not finite"
+        if out.ndim == 5:
+            most = float(np.abs(out).max())
+            assert most <= 1, f"an output for {what} is {most:.3g} in size; a clip is within -1..1"
+
+
+def _range(name: str) -> None:
+    model = tiny(name)
+    given = examples_for(model)
+    scaled = tuple(x.astype("float32") / 127.5 - 1 if x.dtype == np.uint8 else x for x in given)
+    if model.spec.kind != "generator":  # which is judged by fresh noise
+        a, b = (loss_of(model.evaluate(*x, verbose=0, return_dict=True)) for x in (given, scaled))
+        assert math.isclose(a, b, rel_tol=1e-5), f"the loss on uint8 is {a:.6g}, on the same values as float {b:.6g}"
+    for examples in (given, scaled):
+        loss = loss_of(model.fit(*examples, verbose=0).history)
+        assert np.isfinite(loss).all(), f"the loss after a step on {examples[0].dtype} is {loss}"
+
+
+def _gradients(name: str) -> None:
+    model = tiny(name, compile=False)
+    zoo.compile_model(model, {"name": "adam", "learning_rate": 1e-3}, 0.0)  # L2 would move any weight
+    # A bias before a batch norm changes nothing: its gradient is zero.
+    idle = {
+        id(layer.bias)
+        for network in networks_of(model).values()
+        for layer in network._flatten_layers()
+        if getattr(layer, "bias", None) is not None
+        and any(isinstance(node.operation, keras.layers.BatchNormalization) for node in layer._outbound_nodes)
+    }
+    before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    model.fit(*examples_for(model), epochs=2, batch_size=2, verbose=0)
+    still = [
+        v.path
+        for v, b in zip(model.trainable_variables, before, strict=True)
+        if (keras.ops.convert_to_numpy(v) == b).all() and id(v) not in idle
+    ]
+    assert not still, f"no gradient reaches {', '.join(still[:5])}{' and others' if len(still) > 5 else ''}"
+
+
+def _loss(name: str) -> None:
+    if catalog.MODELS.get(name).critics:
+        raise NotHere("a game of several players has no loss that must fall")
+    keras.utils.set_random_seed(0)
+    model = tiny(name, compile=False)
+    zoo.compile_model(model, {"name": "adam", "learning_rate": 3e-3}, 0.0)
+    loss = loss_of(model.fit(*examples_for(model), epochs=60, batch_size=4, verbose=0).history)
+    assert loss[-1] < 0.8 * loss[0], f"{loss[0]:.4g} at first, {loss[-1]:.4g} after 60 steps; under 80 % is wanted"
+
+
+def _causal(name: str) -> None:
+    if not catalog.MODELS.get(name).causal:
+        raise NotHere("its spec does not say causal")
+    keras.utils.set_random_seed(0)
+    network = tiny(name).network
+    for weight in network.trainable_variables:
+        weight.assign(2.0 * weight)  # fresh weights answer with next to nothing
+    clip = np.random.default_rng(0).uniform(-1, 1, (1, *network.input_shape[1:])).astype("float32")
+    for t in {clip.shape[1] // 2, clip.shape[1] - 1} - {0}:
+        changed = clip.copy()
+        changed[:, t:] = -changed[:, t:]
+        difference = np.abs(_predict(network, [clip]) - _predict(network, [changed]))
+        before = float(difference[:, :t].max())
+        assert before <= 1e-6, f"frames from {t} on change outputs before them, by {before:.3g}"
+        assert difference[:, t].max() > 1e-6, f"frame {t} does not change output {t}"
+
+
+def _config(name: str) -> None:
+    model, spec = tiny(name), catalog.MODELS.get(name)
+    assert type(spec).from_json(json.loads(json.dumps(spec.to_json()))) == spec, "the spec is another one after JSON"
+    config = json.loads(json.dumps(model.config))
+    again = kvzoo.get(name, **config)
+    changed = [key for key in model.config if again.config.get(key) != model.config[key]]
+    assert not changed, f"after JSON {changed[0]} is {again.config[changed[0]]!r}; it was {model.config[changed[0]]!r}"
+    shapes = [[tuple(v.shape) for v in m.variables] for m in (model, again)]
+    assert shapes[0] == shapes[1], "the same configuration builds another network the second time"
+
+
+def _precision(name: str) -> None:
+    with zoo.dtype_policy("mixed_bfloat16"):
+        model = tiny(name)
+        loss = loss_of(model.fit(*examples_for(model), verbose=0).history)
+    assert np.isfinite(loss).all(), f"the loss in mixed_bfloat16 is {loss}"
+
+
+def _resume(name: str) -> None:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    with tempfile.TemporaryDirectory() as folder:
+        start, end = Path(folder) / "start", Path(folder) / "end"
+        start.mkdir()
+        end.mkdir()
+
+        def train(model: VideoModel, steps: int) -> dict[str, np.ndarray]:
+            model.fit(*examples_for(model), batch_size=2, shuffle=False, verbose=0)
+            at = start if steps == 2 else end
+            checkpoint.save(at, model, steps, {})
+            return checkpoint.read_newest(at)[1]
+
+        keras.utils.set_random_seed(0)
+        whole = tiny(name)
+        cut_at = train(whole, 2)
+        wanted = train(whole, 4)
+        keras.utils.set_random_seed(1)
+        resumed = tiny(name)
+        checkpoint.restore(resumed, cut_at)
+        got = train(resumed, 4)
+    different = [key.partition(":")[2] for key in wanted if not np.array_equal(wanted[key], got[key], equal_nan=True)]
+    assert not different, (
+        f"{len(different)} of {len(wanted)} arrays end at other bits, such as {different[0]}; "
+        "what changes in training, random numbers included, must be a Keras variable"
+    )
+
+
+def _prepare(name: str, folder: Path) -> dict:
+    """Train a model for a step, write what a fresh process is to read, and return what this one sees."""
+    model = tiny(name)
+    examples = examples_for(model)
+    model.fit(*examples, verbose=0)
+    model.network.save(folder / "network.keras")
+    inputs = inputs_for(model.network, seed=1)
+    np.savez(folder / "inputs.npz", *inputs)
+    np.savez(folder / "examples.npz", *examples)
+    networks = networks_of(model)
+    for part, network in networks.items():
+        np.savez(folder / f"{part}.npz", *network.get_weights())
+    out = _predict(model.network, inputs)
+    # Of fresh optimizers, as other backends will have.
+    zoo.compile_model(model, dict(model.spec.optimizer), model.spec.l2)
+    return {"output": out, "measured": measure(model, examples)}
+
+
+def _save(name: str, fresh: Fresh) -> str:
+    first = tiny(name)
+    with tempfile.TemporaryDirectory() as folder:
+        first.network.save(Path(folder) / "model.keras")
+        second, inputs = tiny(name, weights=Path(folder) / "model.keras"), inputs_for(first.network)
+    same = np.array_equal(_predict(first.network, inputs), _predict(second.network, inputs))
+    assert same, "a model that takes the saved weights over answers differently"
+    wanted, got = fresh.result(name, keras.backend.backend())
+    worst = float(np.abs(got["output"] - wanted["output"]).max())
+    assert worst <= 1e-6, f"loaded in a fresh process it answers differently, by {worst:.3g}"
+    return got["remark"]
+
+
+def _backends(name: str, fresh: Fresh) -> str:
+    here = keras.backend.backend()
+    others = [backend for backend in installed_backends() if backend != here]
+    if not others:
+        raise NotHere(f"{here} is the only backend that is installed")
+    for backend in others:
+        wanted, got = fresh.result(name, backend, others)
+        a, b = wanted["measured"], got["measured"]
+        assert np.isfinite(b["fit"]).all(), f"{backend}: the loss of a fit is {b['fit']}"
+        assert math.isclose(a["score"], b["score"], rel_tol=1e-4), (
+            f"{backend}: {b['score']:.7g}, {here}: {a['score']:.7g}"
+        )
+        close = np.allclose(b["losses"], a["losses"], rtol=1e-3) and np.allclose(
+            b["losses"][:1], a["losses"][:1], rtol=1e-4
+        )
+        assert close, f"losses step by step on {backend}: {b['losses']}, on {here}: {a['losses']}"
+    return f"{here} and {', '.join(others)}"
+
+
+_ROWS = {row: globals()[f"_{row}"] for row in ROWS}

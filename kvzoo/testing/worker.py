@@ -1,0 +1,83 @@
+"""A fresh process of the battery: loads saved networks with stock Keras, then measures the models on its backend.
+
+    python -P worker.py JOB.json
+
+It imports kvzoo only when the loading is done, which has to work without.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+
+def load(job: dict) -> dict:
+    """Load a network and write its output for the given inputs."""
+    folder, remark = Path(job["folder"]), ""
+    try:
+        network = keras.saving.load_model(folder / "network.keras", compile=False)
+    except (TypeError, ValueError):
+        # Layers of its own are Keras's to find once the module that registers them is imported.
+        module = job["builder"].partition(":")[0]
+        importlib.import_module(module)
+        network = keras.saving.load_model(folder / "network.keras", compile=False)
+        remark = f"stock Keras loads it after `import {module}`"
+    inputs = list(np.load(folder / "inputs.npz").values())
+    out = network(inputs if len(inputs) > 1 else inputs[0], training=False)
+    np.save(folder / f"{keras.backend.backend()}.npy", np.asarray(keras.ops.convert_to_numpy(out), "float32"))
+    return {"remark": remark}
+
+
+def measured(job: dict) -> dict:
+    """Build the model, take the weights over and measure it."""
+    from kvzoo.testing.measure import measure
+    from kvzoo.testing.rows import networks_of, tiny
+
+    folder, model = Path(job["folder"]), tiny(job["name"])
+    for part, network in networks_of(model).items():
+        network.set_weights(list(np.load(folder / f"{part}.npz").values()))
+    return measure(model, tuple(np.load(folder / "examples.npz").values()))
+
+
+def main() -> None:
+    with open(sys.argv[1]) as file:
+        given = json.load(file)
+    results = {}
+    for job in given["jobs"]:
+        try:
+            results[job["name"]] = load(job)
+        except Exception as error:
+            results[job["name"]] = {"error": _line(error)}
+        _write(job, results)
+    if not given["measure"]:
+        return
+    from kvzoo import catalog
+
+    for noun, record in given["registered"]:
+        catalog.register(catalog.REGISTRIES[noun].spec_type.from_json(record))
+    for job in given["jobs"]:
+        result = results[job["name"]]
+        if "error" not in result:
+            # A crash of the process while it measures must not read as done.
+            (Path(job["folder"]) / f"{keras.backend.backend()}.json").unlink()
+            try:
+                result["measured"] = measured(job)
+            except Exception as error:
+                result["error"] = _line(error)
+            _write(job, results)
+
+
+def _write(job: dict, results: dict) -> None:
+    path = Path(job["folder"]) / f"{keras.backend.backend()}.json"
+    path.write_text(json.dumps(results[job["name"]]))
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+if __name__ == "__main__":
+    main()
