@@ -1,6 +1,7 @@
 """Distributions with entry points, as pip would leave them in a folder of `sys.path`."""
 
 import os
+import tomllib
 from pathlib import Path
 
 
@@ -46,3 +47,22 @@ def environment(folder: Path, allowed: str | None = None) -> dict[str, str]:
     """
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     return {"PYTHONPATH": path} | ({} if allowed is None else {"KVZOO_PLUGINS": allowed})
+
+
+def metadata_of(project: Path, folder: Path) -> dict[str, dict[str, str]]:
+    """Write the metadata that pip would make of a distribution's pyproject.toml; return its entry points by group.
+
+    Args:
+        project: the distribution's folder; put it on the path too.
+        folder: to be put on the path.
+    """
+    about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    name, version, groups = about["name"], about["version"], about["entry-points"]
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = [
+        line for group, points in groups.items() for line in (f"[{group}]", *(f"{k} = {v}" for k, v in points.items()))
+    ]
+    (info / "entry_points.txt").write_text("\n".join([*lines, ""]))
+    return groups

@@ -1,0 +1,1 @@
+"""The ConvLSTM autoencoder and the source `bouncing_digits`, for kvzoo."""

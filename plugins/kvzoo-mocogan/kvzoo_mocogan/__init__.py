@@ -1,0 +1,1 @@
+"""MoCoGAN, for kvzoo."""
