@@ -36,6 +36,8 @@ from kvzoo.data.stick_rooms import (
 )
 from kvzoo.errors import InputError, did_you_mean
 
+Polygon = tuple[tuple[float, float], ...]
+
 FPS = 25.0
 MOTIONS = ("bounce", "throw", "swing", "roll", "hop")
 # diameter in metres; speed kept in a bounce on a hard floor; moment of inertia in m r^2 (shells 2/3, tyres nearly a hoop).
@@ -251,7 +253,7 @@ class Scene:
     person: Figure | None
     thing: Thing
     motions: tuple[Flight | Swing | Roll | Hop, ...]
-    solids: tuple[tuple[tuple[float, float], ...], ...] = ()
+    solids: tuple[Polygon, ...] = ()
     colour: Colour = (90.0, 90.0, 90.0)
 
 
@@ -315,7 +317,10 @@ def _top(camera: Camera) -> float:
     return (1 - camera.foot) * camera.view
 
 
-def _bounce(rng, thing, camera, seconds):
+Drawn = tuple[list[Flight | Swing | Roll | Hop], Sequence[Polygon]]
+
+
+def _bounce(rng: np.random.Generator, thing: Thing, camera: Camera, seconds: float) -> Drawn:
     """Balls come in from above or from a side and bounce until they are out of the picture."""
     view, top, r = camera.view, _top(camera), thing.radius
     side, fall = float(rng.choice([-1, 1])), math.sqrt(2 * top / GRAVITY)
@@ -335,7 +340,7 @@ def _bounce(rng, thing, camera, seconds):
     return flights, ()
 
 
-def _throw(rng, thing, camera, seconds):
+def _throw(rng: np.random.Generator, thing: Thing, camera: Camera, seconds: float) -> Drawn:
     """Balls are thrown from a side of the picture, one after the other, each in one high arc."""
     view, top, r = camera.view, _top(camera), thing.radius
     side, flights = float(rng.choice([-1, 1])), []
@@ -353,7 +358,7 @@ def _throw(rng, thing, camera, seconds):
     return flights, ()
 
 
-def _swing(rng, thing, camera, seconds):
+def _swing(rng: np.random.Generator, thing: Thing, camera: Camera, seconds: float) -> Drawn:
     """One to three pendulums; the beam that they hang from may be above the picture."""
     view, top, r = camera.view, _top(camera), thing.radius
     count = int(rng.integers(1, 2 + (6 * r < 0.9 * view) + (10 * r < 0.9 * view)))
@@ -362,9 +367,9 @@ def _swing(rng, thing, camera, seconds):
     for place in places:
         lowest = rng.uniform(r + 0.05 * view, max(r + 0.06 * view, 0.65 * top))
         arc = max(beam - lowest, 0.25 * view)
-        widest = math.asin(min(0.42 * view / arc, 0.87))
+        widest = math.asin(min((0.45 - 0.8 * abs(place)) * view / arc, 0.87))
         amplitude = min(math.radians(rng.uniform(15, 60)), widest)
-        pace = arc + 2 / 5 * r * r / arc
+        pace = arc + thing.inertia * r * r / arc
         x = camera.pan + 0.8 * place * view
         swings.append(Swing(float(x), beam, float(arc), float(pace), float(amplitude), float(rng.uniform())))
     wide, thick = 0.75 * view, 0.02 * view
@@ -372,7 +377,7 @@ def _swing(rng, thing, camera, seconds):
     return swings, [((left, beam), (right, beam), (right, beam + thick), (left, beam + thick))]
 
 
-def _roll(rng, thing, camera, seconds):
+def _roll(rng: np.random.Generator, thing: Thing, camera: Camera, seconds: float) -> Drawn:
     """A ball rolls to and fro in a bowl, or balls roll down a slope, or up and down again."""
     view, top, r, drag = camera.view, _top(camera), thing.radius, 1 + thing.inertia
     if rng.uniform() < 0.4:
@@ -405,7 +410,7 @@ def _roll(rng, thing, camera, seconds):
     return rolls, [((ends[0], 0.0), (ends[0], low), (ends[1], high), (ends[1], 0.0))]
 
 
-def _hop(rng, thing, camera, seconds):
+def _hop(rng: np.random.Generator, thing: Thing, camera: Camera, seconds: float) -> Drawn:
     """One or two balls hop on trampolines beside each other."""
     view, top, r = camera.view, _top(camera), thing.radius
     count = int(rng.integers(1, 3)) if 2.6 * r < 0.2 * view else 1
