@@ -21,7 +21,10 @@ def tiny(name: str, **options):
 def examples_for(model, count: int = 4, seed: int = 0) -> tuple[np.ndarray, ...]:
     """Return what `fit` takes: clips, targets of a translator, labels where the model wants them."""
     rng = np.random.default_rng(seed)
-    clips = tuple(rng.integers(0, 256, (count, *shape), dtype=np.uint8) for shape in model.clip_shapes)
+    first, *more = model.clip_shapes
+    clips = (rng.integers(0, 256, (count, *first), dtype=np.uint8),)
+    # Targets are something to be learned: each of one brightness.
+    clips += tuple(np.broadcast_to(rng.integers(0, 256, (count, 1, 1, 1, 1), np.uint8), (count, *x)) for x in more)
     return (*clips, np.arange(count) % (model.classes or 2)) if model.takes_labels else clips
 
 
