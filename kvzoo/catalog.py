@@ -195,6 +195,44 @@ MODELS = Registry(
             licence="Apache-2.0",
         ),
         ModelSpec(
+            name="flow_interpolator",
+            builder="kvzoo.models.flow_interpolator:flow_interpolator",
+            summary="the frames between two: both moved to their time, blended by visibility, repaired",
+            kind="translator",
+            loss="conditional",
+            loss_options={"gan_weight": 0.0},
+            maps=("flow", "visibility", "warped"),
+            terms={
+                "warped_l1": Term(
+                    "kvzoo.models.flow_interpolator:warped_l1",
+                    50.0,
+                    maps=("warped",),
+                    help="mean absolute error of the blend before its repair, on -1..1",
+                ),
+                "smoothness": Term(
+                    "kvzoo.models.flow_interpolator:smoothness",
+                    0.0,
+                    maps=("flow",),
+                    help="mean difference of neighbouring flows, in pixels",
+                ),
+            },
+            options={
+                "frames_in": Option("int", 2, "frames that are given: the first and the last", choices=(2,)),
+                "frames_out": Option("int", 5, "frames that are made between them", minimum=1),
+                "image_size": Option("int", 64, "height and width in pixels", minimum=8, multiple_of=8),
+                "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
+                "channels_out": Option("int", None, "the same as channels", choices=(1, 3)),
+                "width": Option("int", 32, "filters at half the size", minimum=1),
+            },
+            tiny={"frames_in": 2, "frames_out": 3, "image_size": 16, "width": 4},
+            optimizer={"name": "adam", "learning_rate": 1e-3},
+            parameters={"network": 1_674_994},
+            macs=755_000_000,
+            paper='Huang et al., "Real-Time Intermediate Flow Estimation for Video Frame Interpolation", ECCV 2022, '
+            'arXiv 2011.06294; Jiang et al., "Super SloMo", CVPR 2018, arXiv 1712.00080',
+            licence="Apache-2.0",
+        ),
+        ModelSpec(
             name="speednet",
             builder="kvzoo.models.s3dg:speednet",
             summary="a clip to one logit: is it sped up?",
@@ -530,7 +568,10 @@ SAMPLERS = Registry(
             name="interpolate",
             builder="kvzoo.data.samplers:Interpolate",
             summary="the first and the last of a span of frames, and those between",
-            options=_AUGMENTED,
+            options={
+                **_AUGMENTED,
+                "pan": Option("int", 0, "pixels a frame that half of the crops slide by, at most", minimum=0),
+            },
             makes="inputs and targets",
         ),
         SamplerSpec(

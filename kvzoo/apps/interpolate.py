@@ -26,6 +26,7 @@ from kvzoo.registry import ModelSpec
 MAPS = ("flow", "visibility")
 MOST = 32  # times the rate, of networks that map motion
 BATCH = 16  # frames that a network makes at once, but for one pair's
+PAIRS = 4  # at once, at most: they are held at full size
 LUMA = np.array([0.299, 0.587, 0.114])  # of RGB, ITU-R BT.601
 
 # Cuts are seen on frames of this size. In four real videos the five cuts have a change of 0.25 and more, everything
@@ -84,7 +85,7 @@ def interpolate(
 
     model = zoo.load(run)
     method = Moved(model, factor, _shape(stream)) if moves(model.spec) else Painted(model)
-    pairs = ahead(_estimated(ahead(_pairs(stream, method, max(1, BATCH // (factor - 1)))), method))
+    pairs = ahead(_estimated(ahead(_pairs(stream, method, min(PAIRS, max(1, BATCH // (factor - 1))))), method))
     made = ahead(_made(pairs, method, factor), 2 * factor)
     written = cuts = 0
 

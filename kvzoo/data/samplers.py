@@ -97,6 +97,10 @@ class Pair(Sampler):
             top, left = rng.integers(self.jitter + 1, size=2)
             size = clips[0].shape[1] - self.jitter
             clips = tuple(clip[:, top : top + size, left : left + size] for clip in clips)
+        return self.mirrored(clips, rng)
+
+    def mirrored(self, clips: Arrays, rng: np.random.Generator) -> Arrays:
+        """Return the clips, half of the time left to right where that is wanted, as arrays of their own."""
         if self.mirror and rng.integers(2):
             clips = tuple(clip[:, :, ::-1] for clip in clips)
         return tuple(np.ascontiguousarray(clip) for clip in clips)
@@ -105,17 +109,47 @@ class Pair(Sampler):
 class Interpolate(Pair):
     """Inputs are the first and the last frame of frames_out + 2, targets those between.
 
+    Args:
+        frames_in: 2.
+        frames_out: frames between.
+        jitter, mirror: as above.
+        pan: in half of the training examples the crop slides by up to so many whole pixels a frame, down and to the
+            right, as if the camera moved; `jitter` must leave room for it.
+
     Raises:
-        InputError: a network that is not given two frames.
+        InputError: a network that is not given two frames, or a pan without room.
     """
 
-    def __init__(self, frames_in: int, frames_out: int, jitter: int = 0, mirror: bool = False):
+    def __init__(self, frames_in: int, frames_out: int, jitter: int = 0, mirror: bool = False, pan: int = 0):
         if frames_in != 2:
             raise InputError(
                 f"the sampler interpolate gives the first and the last frame: a network with frames_in 2 is wanted, "
                 f"this one has {frames_in}; the sampler offsets takes any"
             )
+        if pan * (frames_out + 1) > jitter:
+            raise InputError(
+                f"the sampler interpolate: a pan of {pan} over {frames_out + 2} frames wants a jitter of at least "
+                f"{pan * (frames_out + 1)}. Received: {jitter}"
+            )
         super().__init__([0, frames_out + 1], range(1, frames_out + 1), frames_out + 2, jitter, mirror)
+        self.pan = pan
+
+    def example(self, clips: Arrays, rng: np.random.Generator | None) -> Arrays:
+        if rng is None or not self.pan or rng.integers(2):
+            return super().example(clips, rng)
+        velocity = rng.integers(-self.pan, self.pan + 1, size=2)
+        way = velocity * (self.needs - 1)
+        start = rng.integers(np.maximum(0, -way), self.jitter + 1 - np.maximum(0, way))
+        size = clips[0].shape[1] - self.jitter
+        slid = []
+        for clip, places in zip(clips, (self.inputs, self.targets), strict=True):
+            corners = start + velocity * places[:, None]
+            slid.append(
+                np.stack(
+                    [f[top : top + size, left : left + size] for f, (top, left) in zip(clip, corners, strict=True)]
+                )
+            )
+        return self.mirrored(tuple(slid), rng)
 
 
 class Predict(Pair):

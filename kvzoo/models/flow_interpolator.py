@@ -7,8 +7,9 @@ the same weights, with t as a plane of the input: weights depend neither on thei
 Source: the intermediate flows, their refinement from coarse to fine by warped features and the repair follow
 RIFE (Huang et al., ECCV 2022, arXiv 2011.06294); visibility that blends by nearness in time follows Super
 SloMo (Jiang et al., CVPR 2018, arXiv 1712.00080).
-What differs: correlations of features around each place (PWC-Net, Sun et al., CVPR 2018) find the motion; a feature pyramid shared by all times stands for RIFE's images at several scales; no teacher.
-Each flow is predicted as a velocity, so that times share what they learn: (t to 0) = -t v0,
+What differs: correlations of features around each place, as in PWC-Net (Sun et al., CVPR 2018, arXiv
+1709.02371), find the motion, and a feature pyramid shared by all times stands for RIFE's images at several scales;
+no teacher. Each flow is predicted as a velocity, so that times share what they learn: (t to 0) = -t v0,
 (t to 1) = (1 - t) v1. The heads begin at zero, so a fresh network gives the cross-fade.
 
     frames 0 and 1 (H, W, C)
@@ -26,7 +27,6 @@ import keras
 from keras import layers, ops
 
 from kvzoo.models.warp import warp
-
 
 REACH = 4  # displacements that are matched, in pixels of a quarter of the size
 SHARPNESS = 10.0  # of the choice among them
@@ -77,9 +77,7 @@ def matches(first, last):
     """
     height, width = first.shape[1:3]
     # Features of zero mean and unit variance: their mean product is a correlation.
-    first, last = (
-        layers.LayerNormalization(center=False, scale=False, dtype="float32")(x) for x in (first, last)
-    )
+    first, last = (layers.LayerNormalization(center=False, scale=False, dtype="float32")(x) for x in (first, last))
 
     def one_way(x, other):
         padded = ops.pad(other, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)))
