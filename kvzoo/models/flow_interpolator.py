@@ -27,7 +27,6 @@ from keras import layers, ops
 
 from kvzoo.models.warp import warp
 
-
 REACH = 4  # displacements that are matched, in pixels of a quarter of the size
 SHARPNESS = 10.0  # of the choice among them
 
@@ -77,9 +76,7 @@ def matches(first, last):
     """
     height, width = first.shape[1:3]
     # Features of zero mean and unit variance: their mean product is a correlation.
-    first, last = (
-        layers.LayerNormalization(center=False, scale=False, dtype="float32")(x) for x in (first, last)
-    )
+    first, last = (layers.LayerNormalization(center=False, scale=False, dtype="float32")(x) for x in (first, last))
 
     def one_way(x, other):
         padded = ops.pad(other, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)))
