@@ -406,9 +406,7 @@ def installed_groups() -> list[str]:
 
 def installed(group: str) -> list[Entry]:
     """Return what installed distributions offer to a group, whether it is allowed or not, without importing it."""
-    points = _entry_points().get(group, ())
-    entries = [Entry(point.name, point.dist.name, point.dist.version, entry_point=point) for point in points]
-    return sorted(entries, key=lambda e: (e.name, e.distribution))
+    return sorted(_entry_points().get(group, ()), key=lambda e: (e.name, e.distribution))
 
 
 def _plugin_entries(group: str) -> list[Entry]:
@@ -467,19 +465,23 @@ def same_name(a: str, b: str) -> bool:
 
 
 @functools.lru_cache
-def _entry_points() -> dict[str, list[importlib.metadata.EntryPoint]]:
-    """Return the entry points of kvzoo's groups; each distribution's metadata is read once."""
-    groups: dict[str, list] = {}
+def _entry_points() -> dict[str, list[Entry]]:
+    """Return what installed distributions offer by group; each one's metadata is read once."""
+    groups: dict[str, list[Entry]] = {}
     seen = set()
     for distribution in importlib.metadata.distributions():
         # Another package's broken metadata is not our concern.
         with contextlib.suppress(Exception):
-            offered = [point for point in distribution.entry_points if point.group.startswith("kvzoo.")]
+            points = [point for point in distribution.entry_points if point.group.startswith("kvzoo.")]
+            if not points:
+                continue
+            about = distribution.metadata
+            name, version = about["Name"], about["Version"]
             # As for imports, the first of a name on sys.path wins.
-            if offered and _normal(distribution.name) not in seen:
-                seen.add(_normal(distribution.name))
-                for point in offered:
-                    groups.setdefault(point.group, []).append(point)
+            if _normal(name) not in seen:
+                seen.add(_normal(name))
+                for point in points:
+                    groups.setdefault(point.group, []).append(Entry(point.name, name, version, entry_point=point))
     return groups
 
 

@@ -1,6 +1,7 @@
 """`kvzoo plugin`: the state of installed plugins, the start of a new one, the battery for a model."""
 
 import json
+import logging
 from dataclasses import asdict
 
 import click
@@ -73,6 +74,8 @@ def check(name: str, rows: tuple[str, ...], as_json: bool) -> None:
 
     with backend_starts():
         from kvzoo.testing.rows import Battery
+    # Many small models are traced here, which TensorFlow takes for a mistake.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     battery, failed, found = Battery(*names), [], {}
     for model in names:
         if not as_json:

@@ -31,10 +31,7 @@ def main(group: str, name: str, distribution: str, result: str, depth: str) -> N
             started = time.perf_counter()
             spec = registry.load(entry)
             # Written before building: what comes next may end the process.
-            note(
-                seconds=time.perf_counter() - started,
-                heavy=[m for m in HEAVY if m in sys.modules and m != "keras"] or ["keras"] * ("keras" in sys.modules),
-            )
+            note(seconds=time.perf_counter() - started, heavy=[m for m in HEAVY if m in sys.modules])
             if depth == "build":
                 check_builder(spec)
     except KvzooError as error:

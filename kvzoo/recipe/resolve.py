@@ -91,8 +91,6 @@ def find(path: str | os.PathLike) -> Path:
     # os.path's tests answer False where pathlib's raise: no rights, a name that no file can have.
     if os.path.isfile(file):
         return file
-    if os.path.isdir(file):
-        raise InputError(f"{file}: a recipe file is wanted, this is a folder")
     distribution, _, name = str(path).removesuffix(".yaml").rpartition(":")
     shipped, offered = {f.stem: f for f in shipped_recipes()}, plugin_recipes()
     if name in shipped and (not distribution or same_name(distribution, "kvzoo")):
@@ -104,6 +102,9 @@ def find(path: str | os.PathLike) -> Path:
         owners = " and ".join(r.distribution for r in found)
         legal = " or ".join(f"{r.distribution}:{name}" for r in found)
         raise InputError(f"the recipe {name!r} is shipped by two plugins, {owners}; name it {legal}")
+    # After the names: a plugin's recipe is called as its package, whose folder lies where its author works.
+    if os.path.isdir(file):
+        raise InputError(f"{file}: a recipe file is wanted, this is a folder")
     raise InputError(f"{path}: no such recipe{did_you_mean(file.stem, [*shipped, *(r.name for r in offered)])}")
 
 

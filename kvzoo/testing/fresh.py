@@ -38,7 +38,7 @@ class Fresh:
         self._ended: dict[str, int | str] = {}
 
     def result(self, name: str, backend: str, together: Sequence[str] = ()) -> tuple[dict, dict]:
-        """Return what this process saw of a model, and what a fresh one on a backend did.
+        """Return what this process saw of a model, and what a fresh one on a backend did: "loaded" and "measured".
 
         Args:
             name: of the model.
@@ -47,7 +47,7 @@ class Fresh:
 
         Raises:
             Exception: as it was raised here.
-            AssertionError: the process did not get to it, or what it raised.
+            AssertionError: the process did not get to it.
         """
         seen = self._seen[name]
         if isinstance(seen, Exception):
@@ -58,8 +58,9 @@ class Fresh:
         said = folder / f"{backend}.json"
         assert said.is_file(), f"the process on {backend} ended before it was done: {self._ended[backend]}"
         got = json.loads(said.read_text())
-        assert "error" not in got, f"on {backend}: {got['error']}"
-        return seen, {**got, "output": np.load(folder / f"{backend}.npy")}
+        if "error" not in got["loaded"]:
+            got["loaded"]["output"] = np.load(folder / f"{backend}.npy")
+        return seen, got
 
     @functools.cached_property
     def _folder(self) -> tempfile.TemporaryDirectory:

@@ -15,7 +15,9 @@ import numpy as np
 import kvzoo
 from kvzoo import catalog, zoo
 from kvzoo.data.pipeline import Clips
+from kvzoo.data.samplers import Sampler
 from kvzoo.data.source import Source, Video
+from kvzoo.errors import InputError
 from kvzoo.losses.base import VideoModel
 from kvzoo.registry import Option, load_object
 from kvzoo.run import checkpoint
@@ -100,9 +102,8 @@ class _Noise(Source):
 
 
 def examples_for(model: VideoModel, count: int = 4, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """Return `count` examples as `fit` takes them: noise, cut by the sampler of the model's loss."""
-    loss = catalog.LOSSES.get(model.loss_name)
-    sampler = catalog.SAMPLERS.get(loss.sampler).load()(*(shape[0] for shape in model.clip_shapes))
+    """Return `count` examples as `fit` takes them: noise, cut by a sampler for the model's loss."""
+    sampler = _sampler(model)
     classes = model.wanted_classes
     source = _Noise(count, sampler.needs, classes or 2, seed)
     labels = () if classes is None else tuple(str(i) for i in range(classes or 2))
@@ -112,13 +113,28 @@ def examples_for(model: VideoModel, count: int = 4, seed: int = 0) -> tuple[np.n
     return sampler.batch(tuple(np.stack(parts) for parts in zip(*examples, strict=True)), rng)
 
 
-def inputs_for(network: keras.Model, count: int = 2, seed: int = 0) -> list[np.ndarray]:
-    """Return what a network takes, in the order of its inputs."""
+def _sampler(model: VideoModel) -> Sampler:
+    """Return the sampler of the model's loss, or where that does not suit the model one that makes the same."""
+    own = catalog.SAMPLERS.get(catalog.LOSSES.get(model.loss_name).sampler)
+    every = [entry.spec for entry in catalog.SAMPLERS.entries() if entry.spec]
+    reasons = []
+    for spec in (own, *(s for s in every if s.makes == own.makes)):
+        try:
+            return spec.load()(*(shape[0] for shape in model.clip_shapes))
+        except (InputError, TypeError) as error:
+            reasons.append(error)
+    raise reasons[0]
+
+
+def inputs_for(model: VideoModel, count: int = 2, seed: int = 0) -> list[np.ndarray]:
+    """Return `count` of what a model's network takes, in the order of its inputs: noise, labels from 0."""
     rng = np.random.default_rng(seed)
     draw = {"noise": rng.standard_normal, "label": lambda shape: np.arange(count)}
+    # A network that takes clips of any size is given the model's.
+    shapes = [model.clip_shape if None in x.shape[1:] else x.shape[1:] for x in model.network.inputs]
     return [
-        draw.get(x.name, lambda shape: rng.uniform(-1, 1, shape))((count, *x.shape[1:])).astype(x.dtype)
-        for x in network.inputs
+        draw.get(x.name, lambda shape: rng.uniform(-1, 1, shape))((count, *shape)).astype(x.dtype)
+        for x, shape in zip(model.network.inputs, shapes, strict=True)
     ]
 
 
@@ -172,7 +188,7 @@ def _parameters(name: str) -> None:
 def _shape(name: str) -> str | None:
     model, spec = tiny(name), catalog.MODELS.get(name)
     _follows(model)
-    inputs = inputs_for(model.network, 3)
+    inputs = inputs_for(model, 3)
     together, alone = _predict(model.network, inputs), _predict(model.network, [x[:1] for x in inputs])
     assert np.allclose(together[:1], alone, atol=1e-5), "a clip's output depends on the others in its batch"
     sizes = [key for key in ("frames", "frames_in", "frames_out", "image_size") if key in spec.options]
@@ -183,23 +199,20 @@ def _shape(name: str) -> str | None:
 
 
 def _other_sizes(option: Option, at: int) -> list[int]:
-    """Return further legal values: twice as much, and one step more."""
-    step = int(option.multiple_of or 1)
-    sizes = dict.fromkeys([2 * at, at + step])
+    """Return further legal values: twice as much, and one step more; of choices the next."""
     if option.choices:
-        sizes = dict.fromkeys(c for c in option.choices if c != at)
-    lowest, highest = option.minimum or 1, option.maximum or math.inf
-    return [int(s) for s in sizes if lowest <= s <= highest][:2]
+        return sorted(c for c in option.choices if c != at)[:1]
+    sizes = dict.fromkeys([2 * at, at + int(option.multiple_of or 1)])
+    return [size for size in sizes if size <= (option.maximum or math.inf)]
 
 
 def _follows(model: VideoModel) -> None:
     """Check that a network's shapes are what its kind and configuration say."""
     spec, config, network = model.spec, model.config, model.network
     size, channels = config.get("image_size"), config.get("channels")
-    inputs = inputs_for(network)
+    inputs = inputs_for(model)
     out = _predict(network, inputs)
-    clips = {x.name: tuple(x.shape[1:]) for x in network.inputs if len(x.shape) == 5}
-    given = next(iter(clips.values()), None)
+    given = next((x.shape[1:] for x in inputs if x.ndim == 5), ())
     at = ", ".join(f"{k}={v}" for k, v in config.items() if k in ("frames", "frames_in", "frames_out", "image_size"))
 
     def holds(what: str, shape: tuple, wanted: tuple) -> None:
@@ -224,7 +237,7 @@ def _follows(model: VideoModel) -> None:
 
 def _finite(name: str) -> None:
     model = tiny(name)
-    inputs = inputs_for(model.network)
+    inputs = inputs_for(model)
     flat = {"black": -1.0, "grey": 0.0, "white": 1.0}
     tried = {"noise": inputs}
     tried |= {k: [x if x.dtype.kind in "iu" else np.full_like(x, v) for x in inputs] for k, v in flat.items()}
@@ -284,10 +297,11 @@ def _causal(name: str) -> None:
     if not catalog.MODELS.get(name).causal:
         raise NotHere("its spec does not say causal")
     keras.utils.set_random_seed(0)
-    network = tiny(name).network
+    model = tiny(name)
+    network = model.network
     for weight in network.trainable_variables:
         weight.assign(2.0 * weight)  # fresh weights answer with next to nothing
-    clip = np.random.default_rng(0).uniform(-1, 1, (1, *network.input_shape[1:])).astype("float32")
+    (clip,) = inputs_for(model, 1)
     for t in {clip.shape[1] // 2, clip.shape[1] - 1} - {0}:
         changed = clip.copy()
         changed[:, t:] = -changed[:, t:]
@@ -352,7 +366,7 @@ def _prepare(name: str, folder: Path) -> dict:
     examples = examples_for(model)
     model.fit(*examples, verbose=0)
     model.network.save(folder / "network.keras")
-    inputs = inputs_for(model.network, seed=1)
+    inputs = inputs_for(model, seed=1)
     np.savez(folder / "inputs.npz", *inputs)
     np.savez(folder / "examples.npz", *examples)
     networks = networks_of(model)
@@ -368,10 +382,12 @@ def _save(name: str, fresh: Fresh) -> str:
     first = tiny(name)
     with tempfile.TemporaryDirectory() as folder:
         first.network.save(Path(folder) / "model.keras")
-        second, inputs = tiny(name, weights=Path(folder) / "model.keras"), inputs_for(first.network)
+        second, inputs = tiny(name, weights=Path(folder) / "model.keras"), inputs_for(first)
     same = np.array_equal(_predict(first.network, inputs), _predict(second.network, inputs))
     assert same, "a model that takes the saved weights over answers differently"
     wanted, got = fresh.result(name, keras.backend.backend())
+    got = got["loaded"]
+    assert "error" not in got, f"in a fresh process: {got['error']}"
     worst = float(np.abs(got["output"] - wanted["output"]).max())
     assert worst <= 1e-6, f"loaded in a fresh process it answers differently, by {worst:.3g}"
     return got["remark"]
@@ -385,6 +401,7 @@ def _backends(name: str, fresh: Fresh) -> str:
     for backend in others:
         wanted, got = fresh.result(name, backend, others)
         a, b = wanted["measured"], got["measured"]
+        assert "error" not in b, f"on {backend}: {b['error']}"
         assert np.isfinite(b["fit"]).all(), f"{backend}: the loss of a fit is {b['fit']}"
         assert math.isclose(a["score"], b["score"], rel_tol=1e-4), (
             f"{backend}: {b['score']:.7g}, {here}: {a['score']:.7g}"

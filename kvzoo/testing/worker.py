@@ -45,38 +45,25 @@ def measured(job: dict) -> dict:
 def main() -> None:
     with open(sys.argv[1]) as file:
         given = json.load(file)
-    results = {}
+    results = {job["name"]: _tried(load, job) for job in given["jobs"]}
+    if given["measure"]:
+        from kvzoo import catalog
+
+        for noun, record in given["registered"]:
+            catalog.register(catalog.REGISTRIES[noun].spec_type.from_json(record))
     for job in given["jobs"]:
-        try:
-            results[job["name"]] = load(job)
-        except Exception as error:
-            results[job["name"]] = {"error": _line(error)}
-        _write(job, results)
-    if not given["measure"]:
-        return
-    from kvzoo import catalog
-
-    for noun, record in given["registered"]:
-        catalog.register(catalog.REGISTRIES[noun].spec_type.from_json(record))
-    for job in given["jobs"]:
-        result = results[job["name"]]
-        if "error" not in result:
-            # A crash of the process while it measures must not read as done.
-            (Path(job["folder"]) / f"{keras.backend.backend()}.json").unlink()
-            try:
-                result["measured"] = measured(job)
-            except Exception as error:
-                result["error"] = _line(error)
-            _write(job, results)
+        # Written one by one: a crash leaves what was done.
+        result = {"loaded": results[job["name"]]}
+        if given["measure"]:
+            result["measured"] = _tried(measured, job)
+        (Path(job["folder"]) / f"{keras.backend.backend()}.json").write_text(json.dumps(result))
 
 
-def _write(job: dict, results: dict) -> None:
-    path = Path(job["folder"]) / f"{keras.backend.backend()}.json"
-    path.write_text(json.dumps(results[job["name"]]))
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+def _tried(function, job: dict) -> dict:
+    try:
+        return function(job)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]}
 
 
 if __name__ == "__main__":
