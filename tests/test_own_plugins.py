@@ -4,11 +4,11 @@ import ast
 
 import pytest
 from conftest import ROOT
+from plugins import metadata_of
 
 from kvzoo import catalog, registry
 from kvzoo.recipe.resolve import load
 from kvzoo.testing import Battery
-from plugins import metadata_of
 
 REGISTRIES = {r.spec_type.group: r for r in catalog.REGISTRIES.values()}
 
