@@ -16,7 +16,7 @@ CONVLSTM_AE = ModelSpec(
             "int", 64, "channels of the feature maps; half as many in the narrowest", minimum=2, multiple_of=2
         ),
     },
-    tiny={"frames": 3, "image_size": 16, "width": 4},
+    tiny={"frames": 2, "image_size": 16, "width": 24},
     optimizer={"name": "adam", "learning_rate": 1e-3, "epsilon": 1e-6},
     parameters={"network": 1_068_225},
     feature_layer="code",
