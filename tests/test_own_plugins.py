@@ -1,15 +1,14 @@
 """The distributions under plugins/: what each offers loads and builds. Their own tests, `pytest plugins/NAME`, say the rest."""
 
 import ast
-import math
 
 import pytest
 from conftest import ROOT
+from plugins import metadata_of
 
-import kvzoo
 from kvzoo import catalog, registry
 from kvzoo.recipe.resolve import load
-from plugins import metadata_of
+from kvzoo.testing import Battery
 
 REGISTRIES = {r.spec_type.group: r for r in catalog.REGISTRIES.values()}
 
@@ -45,12 +44,10 @@ def test_every_spec_loads_and_builds(plugin):
 
 def test_models_are_what_their_specs_say(plugin):
     _, groups = plugin
-    for spec in offered(groups, "kvzoo.models"):
-        networks = getattr(model := kvzoo.get(spec.name, compile=False), "networks", {"network": model.network})
-        counted = {part: sum(math.prod(v.shape) for v in n.trainable_variables) for part, n in networks.items()}
-        assert counted == spec.parameters
-        tiny = kvzoo.get(spec.name, compile=False, **spec.tiny)
-        assert all(layer in {x.name for x in tiny.network.layers} for layer in filter(None, [spec.feature_layer]))
+    names = tuple(groups["kvzoo.models"])
+    for name in names:
+        for row in ("spec", "parameters", "config"):
+            Battery(*names).run(name, row)
 
 
 def test_recipes_resolve_and_state_their_result(plugin):

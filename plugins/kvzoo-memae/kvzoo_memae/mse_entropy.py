@@ -42,7 +42,14 @@ class MeanSquaredErrorAndEntropy(MeanSquaredError):
         self._see = lambda x, training: view(x, training=training)
         self.entropy_weight = entropy_weight
         self.entropy = keras.metrics.Mean("entropy")
-        self.use = self.add_weight(shape=(weights.shape[-1],), initializer="zeros", trainable=False, name="use")
+        self.use = self.add_weight(
+            shape=(weights.shape[-1],),
+            initializer="zeros",
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+            name="use",
+        )
 
     def call(self, x, training=None):
         clip, weights = self._see(to_unit_range(x), training)

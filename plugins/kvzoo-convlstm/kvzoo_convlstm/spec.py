@@ -10,15 +10,13 @@ CONVLSTM_AE = ModelSpec(
     loss="mse",
     options={
         "frames": Option("int", 10, "frames of a clip", minimum=1),
-        "image_size": Option(
-            "int", 227, "height and width in pixels: 27, 35, 43, …, 227 or a multiple of 8", minimum=8
-        ),
+        "image_size": Option("int", 227, "height and width in pixels", minimum=8),
         "channels": Option("int", 1, "1 (grey) or 3 (RGB)", choices=(1, 3)),
         "width": Option(
             "int", 64, "channels of the feature maps; half as many in the narrowest", minimum=2, multiple_of=2
         ),
     },
-    tiny={"frames": 3, "image_size": 16, "width": 4},
+    tiny={"frames": 2, "image_size": 16, "width": 24},
     optimizer={"name": "adam", "learning_rate": 1e-3, "epsilon": 1e-6},
     parameters={"network": 1_068_225},
     feature_layer="code",
