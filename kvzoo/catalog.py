@@ -271,7 +271,7 @@ MODELS = Registry(
             macs=None,
             feature_layer="features",
             map_layer="map",
-            paper="Benaim et al., CVPR 2020, arXiv 2004.06130 (SpeedNet); Carreira and Zisserman, CVPR 2017, arXiv 1705.07750 (I3D)",
+            paper="Benaim et al., CVPR 2020, arXiv 2004.06130 (SpeedNet); Carreira and Zisserman, CVPR 2017 (I3D)",
             licence="Apache-2.0",
         ),
         ModelSpec(
@@ -594,6 +594,17 @@ SAMPLERS = Registry(
                 **_AUGMENTED,
             },
             makes="inputs and targets",
+        ),
+        SamplerSpec(
+            name="speed_pair",
+            builder="kvzoo.data.samplers:SpeedPair",
+            summary="the same frames at normal speed and sped up: two clips, labelled 0 and 1",
+            options={
+                "same_batch": Option("bool", True, "both clips; false: one of them, so that a batch mixes videos"),
+                "temporal": Option("bool", True, "random rates, 1 to 1.2 and 1.7 to 2.2; false: exactly 1 and 2"),
+                "spatial": Option("bool", True, "each batch at one of `sizes`; false: at the model's own size"),
+                "sizes": Option("list[int]", None, "pixels; 64 to 336 when left out, in proportion to 224", minimum=1),
+            },
         ),
     ),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plugins import metadata_of
 
 import kvzoo
 from kvzoo import catalog, registry
@@ -14,7 +15,6 @@ from kvzoo.errors import InputError
 from kvzoo.plugins.new import TEMPLATES, create
 from kvzoo.plugins.states import states
 from kvzoo.testing import ROWS, Battery
-from plugins import metadata_of
 
 KINDS = sorted(folder.name for folder in TEMPLATES.iterdir() if folder.is_dir())
 

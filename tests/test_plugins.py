@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
+from plugins import environment, install, model_source
 
 import kvzoo
 from kvzoo import catalog, registry
 from kvzoo.errors import InputError
 from kvzoo.plugins.states import states
 from kvzoo.recipe.resolve import find
-from plugins import environment, install, model_source
 
 SPEC = "from kvzoo.registry import ModelSpec\n"
 
