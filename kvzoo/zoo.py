@@ -135,9 +135,10 @@ def load_weights(model: VideoModel, path: Path) -> None:
         raise InputError(f"weights: {file} does not fit {model.spec.name}: {reason}") from error
 
 
-def part(network: keras.Model, layer: str) -> keras.Model:
-    """Return a network up to one of its layers."""
-    return keras.Model(network.input, network.get_layer(layer).output)
+def part(network: keras.Model, *layers: str) -> keras.Model:
+    """Return a network up to one of its layers, or with the outputs of several as a list."""
+    outputs = [network.get_layer(name).output for name in layers]
+    return keras.Model(network.input, outputs if len(outputs) > 1 else outputs[0])
 
 
 def transfer(model: VideoModel, path: Path) -> tuple[list[str], list[str]]:

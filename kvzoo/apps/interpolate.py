@@ -165,14 +165,14 @@ class Moved:
     """
 
     def __init__(self, model, factor: int, shape: tuple[int, int]):
-        import keras
+        from kvzoo import zoo
 
         self.channels = model.config["channels"]
         self.size = estimated_size(model.config["image_size"], *shape)
         between = {**model.config, "frames_out": factor - 1, "image_size": self.size}
         network = model.spec.load()(**between)
         network.set_weights(model.network.get_weights())
-        self._network = keras.Model(network.input, [network.get_layer(name).output for name in MAPS])
+        self._network = zoo.part(network, *MAPS)
 
     def estimate(self, pairs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return the flows and visibilities of each of the pairs uint8 (B, 2, h, w, C)."""
