@@ -13,6 +13,7 @@ from kvzoo import zoo
 from kvzoo.errors import InputError
 
 CASES = list(reference.CASES)
+ON_ALL = ("paper", "term")  # one step of the network and two; the latter with all parts of the loss
 HERE = Path(__file__).parent
 
 
@@ -75,21 +76,23 @@ def test_the_other_backends_equal_plain_pytorch(in_process, tmp_path, backend):
         f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
         "import conditional_reference as r, keras, kvzoo, numpy as np\n"
         f"assert keras.backend.backend() == {backend!r}\n"
-        "for case in r.CASES:\n"
+        f"for case in {ON_ALL!r}:\n"
         f"    np.savez({str(tmp_path)!r} + f'/{{case}}.npz', **r.in_keras(case))\n"
         # What is given at test time, with dropout on, is given on every backend, and changes nothing.
         "model = kvzoo.get('pix2pix', loss={'name': 'conditional', 'test_time': 'paper'}, frames_out=1, image_size=32,\n"
         "                  width=2, patch=16)\n"
         "x, y = (np.random.default_rng(0).integers(0, 256, (2, *s), dtype='uint8') for s in model.clip_shapes)\n"
-        "model.fit(x, y, batch_size=2, verbose=0, validation_data=(x, y))\n"
+        "model.fit(x, y, batch_size=2, verbose=0)\n"
         "before = [keras.ops.convert_to_numpy(v.value) for v in model.variables]\n"
         "a, b = model.predict(x, verbose=0), model.predict(x, verbose=0)\n"
         "np.testing.assert_array_equal(a, b)\n"
         "for v, w in zip(model.variables, before): np.testing.assert_array_equal(keras.ops.convert_to_numpy(v.value), w)\n"
         "assert np.abs(a - keras.ops.convert_to_numpy(model.network(x / 127.5 - 1))).max() > 1e-3\n"
     )
-    in_process(code, env={"KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "OMP_NUM_THREADS": "1"})
-    for case in CASES:
+    in_process(
+        code, env={"KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "OMP_NUM_THREADS": "1"}, timeout=600
+    )
+    for case in ON_ALL:
         got = dict(np.load(tmp_path / f"{case}.npz"))
         assert_equal_to_hand(got, by_hand(got, case))
 

@@ -24,6 +24,8 @@ How many of the strided convolutions the critic has gives the patch that a logit
 two, 70 with three, 142 with four, 286 with five. The critic of single pixels has 1x1 convolutions of w and 2w.
 """
 
+import random
+
 import keras
 from keras import layers
 
@@ -123,7 +125,9 @@ def pix2pix(
     x = downsample(layers.LeakyReLU(0.2)(x), widths[-1], "bottleneck", bias=True)
     for i, skip in enumerate(reversed(skips)):
         x = batch_norm(upsample(layers.ReLU()(x), skip.shape[-1], f"decoder_{i + 1}"), f"decoder_{i + 1}_norm")
-        x = layers.Dropout(dropout, name=f"decoder_{i + 1}_dropout")(x) if i < 3 and dropout else x
+        if i < 3 and dropout:
+            # Without a seed PyTorch draws from a generator that no checkpoint keeps; this one is drawn as weights are.
+            x = layers.Dropout(dropout, seed=random.randrange(2**31), name=f"decoder_{i + 1}_dropout")(x)
         x = layers.Concatenate()([x, skip])
     x = upsample(layers.ReLU()(x), frames_out * channels_out, "head", bias=True)
     return keras.Model(inputs, unstacked(layers.Activation("tanh")(x), frames_out), name="pix2pix")
