@@ -40,6 +40,11 @@ RECIPES = {
         "data": {"source": "stick_actions", "videos": 48, "people": 8},
         "fit": {"batch_size": 8, "sample_every": 200, "checkpoint_every": 200},
     },
+    "pix2pix": {
+        "model": {"name": "pix2pix"},
+        "data": {"source": "stick_actions", "videos": 48, "people": 8, "sampler": {"name": "interpolate", "jitter": 4}},
+        "fit": {"batch_size": 4, "sample_every": 200, "checkpoint_every": 200},
+    },
 }
 
 
@@ -62,12 +67,13 @@ def keras_worker(name: str, reference: str) -> None:
     recipe = RECIPES[name]
     options = dict(recipe["model"])
     model = kvzoo.get(options.pop("name"), **options)
-    clips = np.random.default_rng(0).integers(0, 256, (recipe["fit"]["batch_size"], *model.clip_shape), np.uint8)
+    rng, size = np.random.default_rng(0), recipe["fit"]["batch_size"]
+    clips = [rng.integers(0, 256, (size, *shape), np.uint8) for shape in model.clip_shapes]
     for _ in range(2):
-        model.train_on_batch(clips)
+        model.train_on_batch(*clips)
     answer({"ready": True})
     for count in turns():
-        answer({"seconds": [timed(lambda: model.train_on_batch(clips)) for _ in range(count)]})
+        answer({"seconds": [timed(lambda: model.train_on_batch(*clips)) for _ in range(count)]})
 
 
 def fit_worker(name: str, reference: str) -> None:

@@ -177,9 +177,10 @@ class ModelSpec(Spec):
         object.__setattr__(self, "terms", terms)
 
     def loss_settings(self, given: str | Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return the loss that is asked for as {"name": …, options}: the model's own where nothing is."""
-        given = {"name": given or self.loss} if given is None or isinstance(given, str) else dict(given)
-        return {**self.loss_options, **given} if given.get("name") == self.loss else given
+        """Return the loss that is asked for as {"name": …, options}; the model's own where no name is given."""
+        given = {"name": given} if isinstance(given, str) else dict(given or {})
+        given = {"name": self.loss, **given}
+        return {**self.loss_options, **given} if given["name"] == self.loss else given
 
     def term_weights(self, given: Mapping[str, float] | None) -> dict[str, float]:
         """Return the weight of each term: the given one, else the reference.

@@ -17,24 +17,32 @@ import kvzoo
 from kvzoo import catalog
 name, folder = {name!r}, {folder!r}
 assert keras.backend.backend() == {backend!r}
-model = kvzoo.get(name, **catalog.MODELS.get(name).tiny)
+spec = catalog.MODELS.get(name)
+# The backends have no common random numbers: dropout is left out.
+options = dict(spec.tiny) | ({{"dropout": 0.0}} if "dropout" in spec.options else {{}})
+model = kvzoo.get(name, **options)
 if {first}:
     model.network.save(folder + "/model.keras")
 else:
-    model = kvzoo.get(name, weights=folder + "/model.keras", **catalog.MODELS.get(name).tiny)
-clips = np.random.default_rng(0).integers(0, 256, (4, *model.clip_shape), dtype=np.uint8)
-examples = (clips, np.arange(4) % (model.classes or 2)) if model.takes_labels else (clips,)
+    model = kvzoo.get(name, weights=folder + "/model.keras", **options)
+if spec.kind == "translator":
+    # Its critics have fresh weights: their turns are compared in test_conditional.
+    model = kvzoo.get(name, loss={{"gan_weight": 0.0}}, weights=folder + "/model.keras", **options)
+rng = np.random.default_rng(0)
+clips = [rng.integers(0, 256, (4, *shape), dtype=np.uint8) for shape in model.clip_shapes]
+examples = (*clips, np.arange(4) % (model.classes or 2)) if model.takes_labels else clips
+loss = "g_loss" if spec.kind == "translator" else "loss"
 if model.spec.kind == "generator":
     # Its steps are compared in test_adversarial, with the same noise put in; here, what it makes of one.
     names = {{x.name for x in model.network.inputs}}
     given = {{"labels": examples[-1]}} if "label" in names else {{}}
-    given |= {{"images": clips[:, 0]}} if "image" in names else {{}}
+    given |= {{"images": clips[0][:, 0]}} if "image" in names else {{}}
     made = model.generate(4, seed=1, **given).astype(float)
     result = {{"loss": made.mean(), "losses": made.mean((1, 2, 3, 4)).tolist()}}
     result["fit"] = model.fit(*examples, batch_size=2, verbose=0).history["g_loss"]
 else:
-    result = {{"loss": model.evaluate(*examples, verbose=0, return_dict=True)["loss"]}}
-    # The backends have no common random numbers: the same draws are put in their place.
+    result = {{"loss": model.evaluate(*examples, verbose=0, return_dict=True)[loss]}}
+    # The same draws are put in the place of each backend's.
     def injected(x, training=False):
         draws = np.random.default_rng(1).normal(size=(1, *x.shape[1:])).astype("float32")
         return x + draws if training else x
@@ -42,8 +50,8 @@ else:
         if isinstance(layer, keras.layers.GaussianNoise):
             layer.call = injected
         assert not isinstance(layer, keras.layers.Dropout), "inject its draws here too"
-    result["losses"] = [float(model.train_on_batch(*examples, return_dict=True)["loss"]) for _ in range(3)]
-    result["fit"] = model.fit(*examples, batch_size=2, verbose=0).history["loss"]
+    result["losses"] = [float(model.train_on_batch(*examples, return_dict=True)[loss]) for _ in range(3)]
+    result["fit"] = model.fit(*examples, batch_size=2, verbose=0).history[loss]
 print("RESULT", json.dumps(result))
 """
 

@@ -200,7 +200,7 @@ from kvzoo.run.evaluate import check
 register(ModelSpec(name="judge", builder="nowhere:judge", kind="translator", loss="entropy"))
 register(LossSpec(name="entropy", builder="nowhere:entropy", kinds=("translator",)))
 try:
-    check({path!r})
+    check({path!r}, verb='compare')
 except InputError as error:
     print(error)
 """
@@ -209,7 +209,7 @@ except InputError as error:
 def test_a_kind_without_an_evaluation_is_refused(in_process, tmp_path):
     (tmp_path / LOCK).write_text("model: judge\ndata: {source: stick_actions}\nfit: {steps: 1}\n")
     said = in_process(OTHER_KIND.replace("{path!r}", repr(str(tmp_path))))
-    assert "judge is a translator; evaluate fits these kinds of model: reconstructor, generator, classifier" in said
+    assert "judge is a translator; compare fits these kinds of model: reconstructor" in said
 
 
 def test_the_table_names_every_figure_and_condition(run, own):

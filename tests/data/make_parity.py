@@ -1,11 +1,12 @@
 """Make NAME_parity.npz of each network from the PyTorch reference, shrunk:
 
-    python make_parity.py path/to/torch_reference.py [gru_ae] [conv3d_ae] [videogan] [videogan_critic]
+    python make_parity.py path/to/torch_reference.py [gru_ae] [conv3d_ae] [videogan] [videogan_critic] …
 
 Where the reference fixes its sizes, the same layers are built here and a `forward` of its own
 runs over them: GRU-AE at width 4, latent 6, 10 units, two frames of 32x32. The 3D autoencoder
 takes its sizes: width 2, latent 5, 16 RGB frames of 32x32. VideoGAN makes 16 grey frames of 32x32
-from 6 numbers at width 2; its critic takes 32 RGB frames of 16x16.
+from 6 numbers at width 2; its critic takes 32 RGB frames of 16x16. pix2pix makes three grey frames of two RGB ones of
+32x32 at width 2; its critic sees them with patches of 34 pixels.
 """
 
 import importlib.util
@@ -83,12 +84,44 @@ def small_videogan_critic(reference):
     return network, torch.randint(-4, 5, (2, 3, 32, 16, 16)) / 4.0, (0, 2, 3, 4, 1)
 
 
+def small_pix2pix(reference):
+    class Small(reference.UNet):
+        def __init__(self, down=(2, 4, 8, 16, 16), up=(16, 8, 4, 2), cin=6, cout=3):
+            nn.Module.__init__(self)
+            self.down, self.up, prev, conv_bn = nn.ModuleList(), nn.ModuleList(), cin, reference.conv_bn
+            for i, width in enumerate(down):
+                norm, act = 0 < i < len(down) - 1, [nn.LeakyReLU(0.2)] if i else []
+                self.down.append(nn.Sequential(*act, *conv_bn(2, prev, width, 4, 2, 1, bias=not norm, bn=norm)))
+                prev = width
+            for i, width in enumerate(up):
+                drop = [nn.Dropout(0.5)] if i < 3 else []
+                up_conv = conv_bn(2, prev, width, 4, 2, 1, transpose=True)
+                self.up.append(nn.Sequential(nn.ReLU(), *up_conv, *drop))
+                prev = width + down[-2 - i]
+            self.out = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(prev, cout, 4, 2, 1), nn.Tanh())
+
+    return Small(), torch.randint(-4, 5, (2, 6, 32, 32)) / 4.0, (0, 2, 3, 1)
+
+
+def small_pix2pix_critic(reference):
+    leaky, conv_bn = nn.LeakyReLU(0.2), reference.conv_bn
+    network = nn.Sequential(
+        *conv_bn(2, 9, 2, 4, 2, 1, leaky, bias=True, bn=False),
+        *conv_bn(2, 2, 4, 4, 2, 1, leaky),
+        *conv_bn(2, 4, 8, 4, 1, 1, leaky),
+        nn.Conv2d(8, 1, 4, 1, 1),
+    )
+    return network, torch.randint(-4, 5, (2, 9, 32, 32)) / 4.0, (0, 2, 3, 1)
+
+
 # Each returns a network, inputs as it takes them, and the order of axes that is kvzoo's.
 SMALL = {
     "gru_ae": small_gru_ae,
     "conv3d_ae": small_conv3d_ae,
     "videogan": small_videogan,
     "videogan_critic": small_videogan_critic,
+    "pix2pix": small_pix2pix,
+    "pix2pix_critic": small_pix2pix_critic,
 }
 
 
