@@ -38,7 +38,7 @@ class Option:
         type: one of OPTION_TYPES; `path` is a string, taken relative to the recipe.
         default: the reference setting; None where the builder chooses.
         help: what it is, with its unit.
-        minimum, maximum, multiple_of, choices: what is legal; None where anything is.
+        minimum, maximum, multiple_of, choices: what is legal, of a list's items; None where anything is.
         required: whether a recipe must give it.
     """
 

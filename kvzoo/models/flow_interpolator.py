@@ -15,7 +15,7 @@ no teacher. Each flow is predicted as a velocity, so that times share what they 
     frames 0 and 1 (H, W, C)
       features at 1/2, 1/4, 1/8                w, 2w, 4w; once a frame
       1/4: correlations of both                (2 * 4 + 1)^2 displacements, once a pair
-      1/8: all of it, joined                   6w; once a pair
+      1/8: all of it, joined                   4w; once a pair
       1/8: velocities, visibility of time t
       1/4, 1/2: the same, corrected by the features warped so far
       full: both frames warped, blended by visibility
@@ -105,7 +105,7 @@ def flow_interpolator(
         image_size: height and width of a frame in pixels, a multiple of 8; a pair where they differ.
         channels: 1 (grey) or 3 (RGB).
         channels_out: the same as `channels`, which None stands for.
-        width: filters at half the size; up to 6 times as many at an eighth.
+        width: filters at half the size; 4 times as many at an eighth.
 
     Returns:
         A functional model, "inputs" (B, 2, H, W, C) in -1..1 to (B, m, H, W, C) in -1..1. Of its layers,
@@ -133,12 +133,11 @@ def flow_interpolator(
 
     matched = conv(ops.concatenate([*pyramid[1], *matches(*pyramid[1])], axis=-1), 4 * width, 2)
     joined = ops.concatenate([*pyramid[2], matched], axis=-1)
-    for _ in range(3):
-        joined = conv(joined, 6 * width)
-    hidden = folded(ops.repeat(ops.expand_dims(joined, 1), frames_out, axis=1))
-    hidden = ops.concatenate([hidden, times(hidden, frames_out)], axis=-1)
     for _ in range(2):
-        hidden = conv(hidden, 6 * width)
+        joined = conv(joined, 4 * width)
+    hidden = folded(ops.repeat(ops.expand_dims(joined, 1), frames_out, axis=1))
+    time = times(hidden, frames_out)
+    hidden = conv(ops.concatenate([hidden, time], axis=-1), 4 * width)
     motion = head(hidden, 5)
 
     for level in (1, 0):

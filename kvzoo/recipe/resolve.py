@@ -266,11 +266,12 @@ class _Checker:
         values["callbacks"] = [
             self._named(catalog.CALLBACKS, c, ("callbacks", i)) for i, c in enumerate(values["callbacks"])
         ]
-        options = {key: value for key, value in values["model"].items() if key not in schema.FineTuning.model_fields}
-        tuning = {key: value for key, value in values["model"].items() if key not in options}
-        values["model"] = self._named(catalog.MODELS, options, ("model",))
-        spec = catalog.MODELS.get(values["model"]["name"])
-        values["model"] |= self._fine_tuning(tuning, spec)
+        given = values["model"]
+        model = self._named(catalog.MODELS, given, ("model",), schema.FineTuning)
+        spec = catalog.MODELS.get(model["name"])
+        # Fine-tuning stands in a resolved recipe only where it was asked for.
+        values["model"] = {k: v for k, v in model.items() if k in given or k not in schema.FineTuning.model_fields}
+        self._check_fine_tuning(model, spec)
         values["loss"] = self._named(catalog.LOSSES, spec.loss_settings(values["loss"]), ("loss",))
         loss = catalog.LOSSES.get(values["loss"]["name"])
         if spec.kind not in loss.kinds:
@@ -289,15 +290,12 @@ class _Checker:
             self._shrink(values, spec)
         return values
 
-    def _fine_tuning(self, given: dict, spec: ModelSpec) -> dict:
-        """Return what the recipe says of weights to begin with; nothing where it says nothing."""
-        tuning = {k: v for k, v in self._validate(schema.FineTuning, given, ("model",)).items() if k in given}
-        weights = tuning.get("weights")
+    def _check_fine_tuning(self, model: dict, spec: ModelSpec) -> None:
+        weights = model["weights"]
         if weights is not None and self.check_weights and not os.path.exists(weights):
             self._fail(("model", "weights"), f"no such run folder or file: {weights}")
-        if tuning.get("trainable") == "head" and spec.feature_layer is None:
+        if model["trainable"] == "head" and spec.feature_layer is None:
             self._fail(("model", "trainable"), f"{spec.name} names no layer of features, after which its head begins")
-        return tuning
 
     def data(self, given: dict, loss: LossSpec, keys: Keys, model: Mapping | None = None) -> dict:
         source = given.get("source")
@@ -397,14 +395,14 @@ class _Checker:
             values[section][key] = most
             self.tree.origins[keys] = Origin("--smoke")
 
-    def _named(self, registry: Registry, given: dict, keys: Keys) -> dict:
+    def _named(self, registry: Registry, given: dict, keys: Keys, base: type[schema.Section] = schema.Section) -> dict:
         """Check {name: …, options} against the spec behind the name; return it with defaults."""
         noun, name = registry.spec_type.noun, given.get("name")
         if not isinstance(name, str):
             self._fail((*keys, "name"), f"the name of a {noun} is wanted; known: {', '.join(registry.names())}")
         spec = self._get(registry, name, (*keys, "name"))
         rest = {k: v for k, v in given.items() if k != "name"}
-        return {"name": name, **self._validate(schema.options_model(spec.name, spec.options), rest, keys)}
+        return {"name": name, **self._validate(schema.options_model(spec.name, spec.options, base), rest, keys)}
 
     def _get(self, registry: Registry, name: str, keys: Keys):
         try:

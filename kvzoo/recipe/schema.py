@@ -6,7 +6,7 @@ callbacks (in their specs) and of Keras's optimizers and schedules (keras_names.
 
 import functools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model, field_validator
 
@@ -118,7 +118,10 @@ def _field(option: Option) -> tuple[Any, Any]:
     if option.choices is not None:
         kind = Literal[tuple(option.choices)]
     limits = {"ge": option.minimum, "le": option.maximum, "multiple_of": option.multiple_of}
-    kind = Annotated[kind, Field(description=option.help, **{k: v for k, v in limits.items() if v is not None})]
+    limits = {k: v for k, v in limits.items() if v is not None}
+    if limits and option.type in ("list[int]", "list[float]"):
+        kind, limits = list[Annotated[get_args(kind)[0], Field(**limits)]], {}
+    kind = Annotated[kind, Field(description=option.help, **limits)]
     if option.required:
         return kind, ...
     return (kind | None if option.default is None else kind), option.default
