@@ -3,9 +3,9 @@
     python benchmarks/sliding_windows.py runs/speednet-1
 
 Draws a video of 1,000 frames whose stretches play at 1x, 1.5x and 2x, judges it at 1x in both modes, and prints the
-seconds of each and those of the processor (a first call, which compiles, is not counted), the largest and the 95th-percentile difference in
-P(sped up), and the share of windows on whose side of 0.5 both are. Below, the same without the separate windows that
-the fast mode pins itself to, and for the exact mode with a stride.
+seconds of each on the clock and of the processor (a first call, which compiles, is not counted), the largest and the
+95th-percentile difference in P(sped up), and the share of windows on whose side of 0.5 both are. Below, the same
+without the separate windows that the fast mode pins itself to, and for the exact mode with a stride.
 """
 
 import argparse
@@ -66,7 +66,9 @@ def main() -> None:
     for name, (at, values, took, used) in found.items():
         seen = np.interp(places, at, 1 / (1 + np.exp(-values)))
         off, equal = np.abs(seen - wanted), ((seen > 0.5) == (wanted > 0.5)).mean()
-        print(f"{name:<18}{took:9.2f}{used:13.2f}{cost / used:12.1f}{off.max():10.3f}{np.percentile(off, 95):8.3f}{equal:8.1%}")
+        print(
+            f"{name:<18}{took:9.2f}{used:13.2f}{cost / used:12.1f}{off.max():10.3f}{np.percentile(off, 95):8.3f}{equal:8.1%}"
+        )
 
 
 if __name__ == "__main__":

@@ -111,9 +111,8 @@ def load(run: str | os.PathLike, precision: str | None = None) -> VideoModel:
     if not lock.is_file():
         raise InputError(f"{folder}: not a run folder: no recipe.lock.yaml in it")
     recipe = load_recipe(lock, check_paths=False)
-    model = dict(recipe["model"])
     with dtype_policy(precision or recipe["fit"]["precision"]):
-        return get(model.pop("name"), loss=recipe["loss"], weights=folder, **model)
+        return get(recipe["model"]["name"], loss=recipe["loss"], weights=folder, **recipe.model_options)
 
 
 def load_weights(model: VideoModel, path: Path) -> None:
@@ -122,9 +121,7 @@ def load_weights(model: VideoModel, path: Path) -> None:
     Raises:
         InputError: the file is not there, is not a weights file, or is of another network.
     """
-    file = path / "model.keras" if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(f"weights: no such file: {file}")
+    file = _weights_file(path)
     if not file.name.endswith((".keras", ".weights.h5")):
         raise InputError(f"weights: a run folder, a .keras or a .weights.h5 file is wanted. Received: {path}")
     try:
@@ -141,3 +138,61 @@ def load_weights(model: VideoModel, path: Path) -> None:
 def part(network: keras.Model, layer: str) -> keras.Model:
     """Return a network up to one of its layers."""
     return keras.Model(network.input, network.get_layer(layer).output)
+
+
+def transfer(model: VideoModel, path: Path) -> tuple[list[str], list[str]]:
+    """Load the weights of all layers that another network has under the same name and in the same shapes.
+
+    Args:
+        model: to load into.
+        path: a run folder or a `.keras` file.
+
+    Returns:
+        Names of the layers that were loaded, and of those with weights that were not.
+
+    Raises:
+        InputError: the file is not there or no network, or no layer fits.
+    """
+    file = _weights_file(path)
+    try:
+        given = {layer.name: layer for layer in keras.saving.load_model(file, compile=False)._flatten_layers()}
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"weights: {file} is no network: {reason}") from error
+    loaded, left = [], []
+    for layer in model.network._flatten_layers(include_self=False):
+        if not layer.weights:
+            continue
+        source = given.get(layer.name)
+        shapes = [tuple(w.shape) for w in source.weights] if source else None
+        if shapes == [tuple(w.shape) for w in layer.weights]:
+            layer.set_weights(source.get_weights())
+            loaded.append(layer.name)
+        else:
+            left.append(layer.name)
+    if not loaded:
+        raise InputError(f"weights: no layer of {file} has the name and shape of one of {model.spec.name}'s")
+    return loaded, left
+
+
+def freeze_trunk(model: VideoModel) -> None:
+    """Let only the head learn: the layers after the spec's layer of features.
+
+    Frozen batch norm runs as at inference.
+
+    Raises:
+        InputError: the spec names no layer of features.
+    """
+    if model.spec.feature_layer is None:
+        raise InputError(f"model {model.spec.name}: names no layer of features, after which its head begins")
+    for layer in model.network.layers:
+        layer.trainable = False
+        if layer.name == model.spec.feature_layer:
+            return
+
+
+def _weights_file(path: Path) -> Path:
+    file = path / "model.keras" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"weights: no such file: {file}")
+    return file

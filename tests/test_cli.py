@@ -11,9 +11,11 @@ from pathlib import Path
 
 import av
 import pytest
+from click.testing import CliRunner
 
 import kvzoo
 from kvzoo import catalog
+from kvzoo.cli.data import synth
 from kvzoo.run.folder import LOCK
 
 SMALL = "model: gru_ae\ndata: {source: stick_actions}\nfit: {steps: 5}\n"
@@ -367,3 +369,22 @@ def test_data_synth_writes_the_labels_of_frames(part, kvzoo_cli, tmp_path):
         assert labels == source.frame_labels(video).tolist()
     assert (len(rows) > 2) == (part == "test")
     assert {row[0] for row in rows} <= {f"{video.name}.mp4" for video in source.videos}
+
+
+def test_data_synth_writes_the_speeds_of_frames(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"videos": 2, "seconds": 3, "speeds": [1.0, 2.0], "spans": 3, "world": "falling_bodies"}
+    given = [arg for key, value in options.items() for arg in ("-o", f"{key}={json.dumps(value)}")]
+    done = CliRunner().invoke(synth, ["speed_spans", "--out", "made", "--size", "16", *given])
+    assert done.exit_code == 0 and done.output.splitlines()[-1] == "2 videos in made, 6 spans in speeds.csv"
+    with open(tmp_path / "made" / "speeds.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["video", "start", "stop", "speed"]
+    source = catalog.SOURCES.get("speed_spans").load()(**options)
+    for video in source.videos:
+        assert (tmp_path / "made" / f"{video.name}.mp4").is_file()
+        speeds = []
+        for _, start, stop, speed in (row for row in rows if row[0] == f"{video.name}.mp4"):
+            assert int(start) == len(speeds)
+            speeds += [float(speed)] * (int(stop) - int(start))
+        assert speeds == source.frame_speeds(video).tolist()

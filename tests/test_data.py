@@ -709,6 +709,33 @@ def test_stick_actions_groups_and_labels():
     assert np.abs(grey[..., 0] - rgb @ [0.299, 0.587, 0.114]).max() < 1
 
 
+def test_varied_cameras_show_the_same_actions_from_near_and_far():
+    even, varied = (StickActions(videos=60, people=10, cameras=cameras) for cameras in ("even", "varied"))
+    assert even.fingerprint() != varied.fingerprint()
+    assert [(v.name, v.group) for v in even.videos] == [(v.name, v.group) for v in varied.videos]
+    views, moving = [], []
+    for video in varied.videos:
+        scene = varied.scene(video)
+        assert scene.figures == even.scene(video).figures
+        views.append(scene.camera.view)
+        frames = varied.read(video, range(0, 60, 6), 32, 1).astype(int)
+        moving.append((abs(np.diff(frames, axis=0)) > 20).any(axis=(1, 2, 3)).mean())
+    assert max(views) > 3.5 * min(views)
+    assert np.mean(moving) > 0.8 and min(moving) > 0.2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cameras": "vary"}, "data.cameras: 'vary' is unknown; did you mean varied"),
+        ({"cameras": "varied", "rooms": 2}, "data.rooms: shared rooms have one camera each"),
+    ],
+)
+def test_stick_actions_refuse_cameras_that_cannot_be(options, message):
+    with pytest.raises(InputError, match=message):
+        StickActions(**options)
+
+
 def test_stick_actions_refuse_an_unknown_action():
     with pytest.raises(InputError, match=r"unknown action 'wlk'; did you mean walk\?"):
         StickActions(actions=["wlk"])

@@ -148,7 +148,9 @@ def test_the_fast_mode_does_not_depend_on_where_chunks_end(model, fast_network, 
 
 
 def test_the_fast_mode_is_pinned_to_exact_windows(model, video):
-    exact, fast = (judge(model, open_video(video), (1.0,), mode, stride) for mode, stride in (("exact", 1), ("fast", None)))
+    exact, fast = (
+        judge(model, open_video(video), (1.0,), mode, stride) for mode, stride in (("exact", 1), ("fast", None))
+    )
     for (places, logits), (again, near) in zip(exact.windows, fast.windows, strict=True):
         assert (places == again).all()
         pins = sorted({*range(0, len(places), 4 * T), len(places) - 1})

@@ -45,7 +45,7 @@ def test_same_scene_same_bytes_each_frame_alone(action):
 
 def scene_of_again(scene: sf.Scene) -> sf.Scene:
     """An equal scene of new objects, after the caches are emptied."""
-    for cache in (stick_rooms.background, stick_rooms._cloud, sf._timeline, sf._grain):
+    for cache in (stick_rooms.background, stick_rooms._cloud, sf._timeline, stick_rooms._grain):
         cache.cache_clear()
     return replace(scene, figures=tuple(replace(figure) for figure in scene.figures))
 

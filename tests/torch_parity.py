@@ -68,3 +68,40 @@ def conv3d_ae_weights(state: dict[str, np.ndarray], small: tuple[int, int, int] 
         out += [np.transpose(state[f"decoder.{i}.weight"], (2, 3, 4, 1, 0)), *norm(f"decoder.{i + 1}")]
     out.append(np.transpose(state["decoder.9.weight"], (2, 3, 4, 1, 0)))
     return [np.ascontiguousarray(array) for array in out]
+
+
+def speednet_weights(state: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
+    """Return the weights of speednet's layers by name from the state dict of a PyTorch SpeedNet.
+
+    Kernels turn by 180 degrees, because kvzoo runs on clips turned round; the three branches that begin with a
+    1x1x1 convolution share one.
+    """
+    out = {}
+
+    def unit(name, *sources):
+        kernels = [np.transpose(state[f"{s}.0.weight"], (2, 3, 4, 1, 0))[::-1, ::-1, ::-1] for s in sources]
+        norms = [[state[f"{s}.1.{k}"] for s in sources] for k in ("weight", "bias", "running_mean", "running_var")]
+        out[f"{name}_conv"] = [np.ascontiguousarray(np.concatenate(kernels, axis=-1))]
+        out[f"{name}_norm"] = [np.concatenate(parts) for parts in norms]
+
+    def separable(name, source):
+        unit(f"{name}_space", f"{source}.0")
+        unit(f"{name}_time", f"{source}.1")
+
+    def gate(name, source):
+        out[name] = [np.ascontiguousarray(state[f"{source}.conv.weight"][:, :, 0, 0, 0].T)]
+
+    separable("stem", "trunk.0")
+    unit("2b", "trunk.2")
+    separable("2c", "trunk.3")
+    gate("2c_gate0", "trunk.4")
+    for i, name in zip((6, 7, 9, 10, 11, 12, 13, 14, 15), "3b 3c 4b 4c 4d 4e 4f 5b 5c".split(), strict=True):
+        branches = f"trunk.{i}.branches"
+        unit(f"{name}_in", *(f"{branches}.{j}.0" for j in range(3)))
+        separable(f"{name}_b1", f"{branches}.1.1")
+        separable(f"{name}_b2", f"{branches}.2.1")
+        unit(f"{name}_b3", f"{branches}.3.1")
+        for j, place in enumerate((1, 2, 2, 2)):
+            gate(f"{name}_gate{j}", f"{branches}.{j}.{place}")
+    out["logit"] = [state["head.weight"].T, state["head.bias"]]
+    return out

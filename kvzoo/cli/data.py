@@ -1,8 +1,8 @@
 """`kvzoo data`: makes and looks at data."""
 
 import csv
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -24,7 +24,10 @@ def command() -> None:
 @click.option("--size", type=click.IntRange(16, 1024), default=128, show_default=True, help="Pixels; even.")
 @click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the source, such as videos=12.")
 def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
-    """Write a built-in SOURCE, such as stick_actions, as mp4 files; where it labels frames, also labels.csv."""
+    """Write a built-in SOURCE, such as stick_actions, as mp4 files.
+
+    Where the source labels frames labels.csv is written too, where it knows how fast they play speeds.csv.
+    """
     spec = catalog.SOURCES.get(source)
     if "path" in spec.options:
         raise InputError(
@@ -41,7 +44,7 @@ def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}") from None
-    from kvzoo.media.clips import write_mp4, written_whole
+    from kvzoo.media.clips import write_mp4
 
     with click.progressbar(opened.videos, label=f"writing {len(opened.videos)} videos") as videos:
         for video in videos:
@@ -50,15 +53,30 @@ def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
             write_mp4(file, opened.decode(video, 0, video.frames, size, 3), video.fps)
     said = f"{len(opened.videos)} videos in {folder}"
     if hasattr(opened, "frame_labels"):
-        rows = [row for video in opened.videos for row in _anomalies(f"{video.name}.mp4", opened.frame_labels(video))]
-        with written_whole(folder / "labels.csv") as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([("video", "start", "stop"), *rows])
+        rows = [row[:3] for row in _runs(opened.videos, opened.frame_labels) if row[3]]
+        _write_csv(folder / "labels.csv", ("video", "start", "stop"), rows)
         said += f", {len(rows)} anomalies in labels.csv"
+    if hasattr(opened, "frame_speeds"):
+        rows = _runs(opened.videos, opened.frame_speeds)
+        _write_csv(folder / "speeds.csv", ("video", "start", "stop", "speed"), rows)
+        said += f", {len(rows)} spans in speeds.csv"
     click.echo(said)
 
 
-def _anomalies(video: str, labels: Iterable[int]) -> list[tuple[str, int, int]]:
-    """Return (video, start, stop) of each run of ones: frames from start to before stop."""
-    labels = [0, *map(int, labels), 0]
-    edges = [i for i, (before, after) in enumerate(pairwise(labels)) if before != after]
-    return [(video, start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+def _runs(videos: Iterable, values_of: Callable) -> list[tuple[str, int, int, float]]:
+    """Return (file, start, stop, value) of each run of equal values: frames from start to before stop."""
+    rows = []
+    for video in videos:
+        start = 0
+        for value, run in groupby(values_of(video).tolist()):
+            stop = start + len(list(run))
+            rows.append((f"{video.name}.mp4", start, stop, value))
+            start = stop
+    return rows
+
+
+def _write_csv(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
+    from kvzoo.media.clips import written_whole
+
+    with written_whole(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])

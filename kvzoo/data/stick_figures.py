@@ -24,10 +24,13 @@ from kvzoo.data.stick_rooms import (
     Room,
     background,
     between,
+    canvas,
     draw_camera,
     draw_room,
     grey,
+    photograph,
     random_colour,
+    shadow,
     tinted,
     to_pixels,
     with_wall,
@@ -718,19 +721,6 @@ def _outlines(centres: np.ndarray, radius: np.ndarray, rim: float, light: float)
     return points.astype(np.int32).reshape(len(centres), 3, -1, 2)
 
 
-def _shadow(picture: np.ndarray, spots: np.ndarray) -> None:
-    """Darken the floor softly around spots, rows of (x, y, half width, half height, strength) in pixels."""
-    x, y, a, b, strength = spots.T
-    low = np.maximum([(y - 2.5 * b).min(), (x - 2.5 * a).min()], 0).astype(int)
-    high = np.minimum([(y + 2.5 * b).max(), (x + 2.5 * a).max()], picture.shape[0]).astype(int)
-    if (low >= high).any():
-        return
-    rows, columns = (np.arange(i, j, dtype=np.float32)[:, None] for i, j in zip(low, high, strict=True))
-    falls = np.log(1 - strength) * np.exp(-(((rows - y) / b) ** 2)), np.exp(-(((columns - x) / a) ** 2))
-    part = picture[low[0] : high[0], low[1] : high[1]]
-    part[:] = part * np.exp(falls[0] @ falls[1].T)[..., None]
-
-
 EDGE = 0.01  # of the picture's side that a body must reach into it before it is drawn
 
 
@@ -778,7 +768,7 @@ class _Drawn:
         """Draw the figure and its shadow at the i-th time in place; nothing where the body is out of the picture."""
         if not self.seen[i]:
             return
-        _shadow(picture, self.spots[i])
+        shadow(picture, self.spots[i])
         for part in self.orders[i]:
             for layer, first, last, colour in self.fills[part]:
                 hull = cv2.convexHull(self.points[i, layer, first:last])
@@ -788,17 +778,6 @@ class _Drawn:
 def seen(scene: Scene, figure: Figure, times: np.ndarray) -> np.ndarray:
     """Return bool (T,): where any of a figure's body is in the picture; elsewhere its shadow is not drawn either."""
     return _Drawn(scene, figure, np.asarray(times, np.float64), 64).seen
-
-
-@lru_cache(maxsize=32)
-def _grain(seed: int, size: int, sigma: float) -> np.ndarray:
-    """Return twice as much sensor noise each way as a frame needs, to cut a different part for each time."""
-    return np.random.default_rng(seed).normal(0.0, sigma, (2 * size, 2 * size, 3)).round().astype(np.int16)
-
-
-def _canvas(size: int) -> int:
-    """Return the side in pixels that a frame is drawn at before it is reduced to `size`."""
-    return size * max(1, min(max(2, -(-128 // size)), 512 // size))
 
 
 BLOCK = 64  # frames whose outlines are in memory together
@@ -819,11 +798,9 @@ def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
     -------
     array of uint8, (len(times), size, size, 3), RGB.
     """
-    camera, side = scene.camera, _canvas(size)
+    camera, side = scene.camera, canvas(size)
     room = background(scene.room, camera, side)
     figures = sorted(scene.figures, key=lambda figure: figure.depth)
-    levels = np.arange(256)[:, None] * (camera.exposure * np.asarray(camera.balance))
-    table = np.clip(levels.round(), 0, 255).astype(np.uint8)[None]
     times = np.asarray(times, np.float64)
     frames = np.empty((len(times), size, size, 3), np.uint8)
     for n, t in enumerate(times):
@@ -832,9 +809,5 @@ def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
         picture = room.copy()
         for figure in drawn:
             figure.paint(picture, n % BLOCK)
-        small = cv2.LUT(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), table)
-        if camera.noise:
-            i, j = np.random.default_rng([camera.seed, int(t.view(np.uint64))]).integers(0, size, 2)
-            small = np.clip(small + _grain(camera.seed, size, camera.noise)[i : i + size, j : j + size], 0, 255)
-        frames[n] = small
+        frames[n] = photograph(camera, picture, t, size)
     return frames

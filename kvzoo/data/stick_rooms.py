@@ -136,6 +136,12 @@ def with_wall(room: Room, level: float) -> Room:
     return replace(room, wall=wall, trim=tinted(wall, level - 40 if level > 100 else level + 35))
 
 
+def spread_out(room: Room, view: float) -> Room:
+    """Return the room with its fixtures as far apart as a frame of `view` metres is wider than a person's."""
+    apart = max(1.0, view / 2.4)
+    return replace(room, fixtures=tuple(replace(item, x=item.x * apart) for item in room.fixtures))
+
+
 def draw_camera(rng: np.random.Generator) -> Camera:
     """Draw a camera whose frame suits an adult with raised arms; about half of them have sensor noise."""
     return Camera(
@@ -295,3 +301,38 @@ def background(room: Room, camera: Camera, side: int) -> np.ndarray:
     picture = np.clip(picture, 0, 255).astype(np.uint8)
     picture.flags.writeable = False
     return picture
+
+
+def shadow(picture: np.ndarray, spots: np.ndarray) -> None:
+    """Darken the floor softly around spots, rows of (x, y, half width, half height, strength) in pixels."""
+    x, y, a, b, strength = spots.T
+    low = np.maximum([(y - 2.5 * b).min(), (x - 2.5 * a).min()], 0).astype(int)
+    high = np.minimum([(y + 2.5 * b).max(), (x + 2.5 * a).max()], picture.shape[0]).astype(int)
+    if (low >= high).any():
+        return
+    rows, columns = (np.arange(i, j, dtype=np.float32)[:, None] for i, j in zip(low, high, strict=True))
+    falls = np.log(1 - strength) * np.exp(-(((rows - y) / b) ** 2)), np.exp(-(((columns - x) / a) ** 2))
+    part = picture[low[0] : high[0], low[1] : high[1]]
+    part[:] = part * np.exp(falls[0] @ falls[1].T)[..., None]
+
+
+@lru_cache(maxsize=32)
+def _grain(seed: int, size: int, sigma: float) -> np.ndarray:
+    """Return twice as much sensor noise each way as a frame needs, to cut a different part for each time."""
+    return np.random.default_rng(seed).normal(0.0, sigma, (2 * size, 2 * size, 3)).round().astype(np.int16)
+
+
+def canvas(size: int) -> int:
+    """Return the side in pixels that a frame is drawn at before it is reduced to `size`."""
+    return size * max(1, min(max(2, -(-128 // size)), 512 // size))
+
+
+def photograph(camera: Camera, picture: np.ndarray, time: float, size: int) -> np.ndarray:
+    """Return what the camera makes of a picture, uint8 (size, size, 3): reduced, exposed, with the time's own noise."""
+    levels = np.arange(256)[:, None] * (camera.exposure * np.asarray(camera.balance))
+    table = np.clip(levels.round(), 0, 255).astype(np.uint8)[None]
+    small = cv2.LUT(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), table)
+    if camera.noise:
+        i, j = np.random.default_rng([camera.seed, int(np.float64(time).view(np.uint64))]).integers(0, size, 2)
+        small = np.clip(small + _grain(camera.seed, size, camera.noise)[i : i + size, j : j + size], 0, 255)
+    return small.astype(np.uint8, copy=False)

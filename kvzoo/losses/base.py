@@ -5,6 +5,7 @@ A model wraps a plain functional network: it takes uint8 0..255 (scaled here, on
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 from kvzoo.errors import InputError
@@ -24,6 +25,15 @@ def to_uint8(x):
     """Scale float -1..1 (an array or tensor) to a NumPy array of uint8 0..255, rounded."""
     x = ops.convert_to_numpy(ops.cast(x, "float32"))
     return ((x + 1.0) * 127.5).clip(0, 255).round().astype("uint8")
+
+
+def to_chances(logits) -> np.ndarray:
+    """Return the classes' probabilities, float64 (N, K), of logits (N, K); one logit is the second of two classes'."""
+    logits = np.asarray(ops.convert_to_numpy(logits), np.float64)
+    if logits.shape[1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+    chances = np.exp(logits - logits.max(1, keepdims=True))
+    return chances / chances.sum(1, keepdims=True)
 
 
 class VideoModel(keras.Model):

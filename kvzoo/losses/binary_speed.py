@@ -22,6 +22,11 @@ class BinarySpeed(VideoModel):
         InputError: a network with more than one logit.
     """
 
+    takes_labels = True
+    classes = 2
+    # The sampler makes the labels; those of the data have no use.
+    wanted_classes = None
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.network.output_shape[1:] != (1,):

@@ -108,13 +108,16 @@ def write_roc(path: str | os.PathLike, curves: Mapping[str, tuple[Sequence, Sequ
         figure.savefig(beside, dpi=110)
 
 
-def write_captioned(path: str | os.PathLike, images: Sequence[np.ndarray], captions: Sequence[str]) -> None:
-    """Write pictures uint8 (H, W, C) side by side, four a row, with a caption above each."""
+def write_captioned(
+    path: str | os.PathLike, images: Sequence[np.ndarray], captions: Sequence[str], columns: int = 4
+) -> None:
+    """Write pictures uint8 (H, W, C) side by side, so many a row, with a caption above each."""
     from matplotlib.figure import Figure
 
-    columns = min(4, len(images))
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(2.2 * columns, 2.5 * rows), layout="constrained")
+    height, width = images[0].shape[:2]
+    figure = Figure(figsize=(8.8, rows * (8.8 / columns * height / width + 0.4)), layout="constrained")
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in places:
         axes.set_axis_off()

@@ -19,10 +19,10 @@ filters; convolutions that read the same input are one, and so are the gates' me
       Inception 4b 4c 4d 4e 4f        512, 512, 512, 528, 832
       Inception 5b 5c                 832, 1024: the map (T, H/16, W/16, 1024)
 
-The original halves time as well, and space once more: strides 2 in the stem, a 3x3x3 max pool of stride 2 before 4b and
-one of 1x2x2, or 2x2x2, before 5b. SpeedNet takes the maximum of the map over space, then its mean over time, 1024 features, and one logit: sped up. As
-a classifier of its own S3D-G takes the map's mean. I3D has full 3x3x3 convolutions (7x7x7 the first) and no gates.
-Batch norm (epsilon 1e-3) and ReLU follow every convolution.
+SpeedNet takes the maximum of the map over space, then its mean over time, 1024 features, and one logit: sped up. As
+a classifier of its own S3D-G takes the map's mean, and halves time in the stem, before 4b and before 5b, space before
+5b as well. I3D has full 3x3x3 convolutions (7x7x7 the first) and no gates. Batch norm (epsilon 1e-3) and ReLU follow
+every convolution.
 """
 
 import keras

@@ -43,6 +43,11 @@ class Recipe:
         return self.values[section]
 
     @property
+    def model_options(self) -> dict:
+        """The options that the model is built with."""
+        return {key: self["model"][key] for key in self.model_spec.options}
+
+    @property
     def model_spec(self) -> ModelSpec:
         return catalog.MODELS.get(self["model"]["name"])
 
@@ -74,7 +79,8 @@ def load(
         _expand(tree, keys)
     if not isinstance(lock, dict):
         raise InputError(f"{tree.origin(('lock',))}: lock: a mapping is wanted. Received: {lock!r}")
-    values = _Checker(tree, check_paths).run(smoke)
+    # A run goes on, and is used, without the weights that it began with.
+    values = _Checker(tree, check_paths, check_weights=check_paths and not lock).run(smoke)
     stem = lock.get("recipe") if isinstance(lock.get("recipe"), str) else file.name.split(".")[0]
     return Recipe(Path(stem).name or "recipe", values, tree.origins, lock)
 
@@ -189,7 +195,10 @@ def _expand(tree: Tree, keys: Keys) -> None:
 
 
 def _absolute_paths(tree: Tree, file: Path) -> None:
-    """Make the paths of a recipe's data absolute: they are relative to the recipe."""
+    """Make the paths of a recipe absolute: they are relative to the recipe."""
+    model = tree.values.get("model")
+    if isinstance(model, dict) and isinstance(model.get("weights"), str):
+        model["weights"] = os.path.abspath(file.parent / os.path.expanduser(model["weights"]))
     data = tree.values.get("data")
     sections = [data] if isinstance(data, dict) else []
     tests = data.get("tests") if isinstance(data, dict) else None
@@ -231,9 +240,10 @@ def _override(tree: Tree, text: str) -> None:
 class _Checker:
     """Checks a tree section by section and fills in what it leaves out."""
 
-    def __init__(self, tree: Tree, check_paths: bool = True):
+    def __init__(self, tree: Tree, check_paths: bool = True, check_weights: bool = True):
         self.tree = tree
         self.check_paths = check_paths
+        self.check_weights = check_weights
 
     def run(self, smoke: bool) -> dict:
         top = {"fit": {}, **self.tree.values}
@@ -241,8 +251,11 @@ class _Checker:
         values["callbacks"] = [
             self._named(catalog.CALLBACKS, c, ("callbacks", i)) for i, c in enumerate(values["callbacks"])
         ]
-        values["model"] = self._named(catalog.MODELS, values["model"], ("model",))
+        options = {key: value for key, value in values["model"].items() if key not in schema.FineTuning.model_fields}
+        tuning = {key: value for key, value in values["model"].items() if key not in options}
+        values["model"] = self._named(catalog.MODELS, options, ("model",))
         spec = catalog.MODELS.get(values["model"]["name"])
+        values["model"] |= self._fine_tuning(tuning, spec)
         values["loss"] = self._named(catalog.LOSSES, values["loss"] or {"name": spec.loss}, ("loss",))
         loss = catalog.LOSSES.get(values["loss"]["name"])
         if spec.kind not in loss.kinds:
@@ -260,6 +273,16 @@ class _Checker:
         if smoke:
             self._shrink(values, spec)
         return values
+
+    def _fine_tuning(self, given: dict, spec: ModelSpec) -> dict:
+        """Return what the recipe says of weights to begin with; nothing where it says nothing."""
+        tuning = {k: v for k, v in self._validate(schema.FineTuning, given, ("model",)).items() if k in given}
+        weights = tuning.get("weights")
+        if weights is not None and self.check_weights and not os.path.exists(weights):
+            self._fail(("model", "weights"), f"no such run folder or file: {weights}")
+        if tuning.get("trainable") == "head" and spec.feature_layer is None:
+            self._fail(("model", "trainable"), f"{spec.name} names no layer of features, after which its head begins")
+        return tuning
 
     def data(self, given: dict, loss: LossSpec, keys: Keys) -> dict:
         source = given.get("source")
@@ -328,7 +351,11 @@ class _Checker:
 
     def _shrink(self, values: dict, spec: ModelSpec) -> None:
         for key, value in spec.tiny.items():
-            if isinstance(value, int) and not isinstance(value, bool) and key not in ("frames", "channels", "classes"):
+            if (
+                isinstance(value, (int, float))
+                and not isinstance(value, bool)
+                and key not in ("frames", "channels", "classes")
+            ):
                 values["model"][key] = min(value, values["model"][key] or value)
         fit = values["fit"]
         fit["epochs"] = None

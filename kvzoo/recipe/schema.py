@@ -53,6 +53,18 @@ class Data(Section):
         return pattern
 
 
+class FineTuning(Section):
+    """Keys of `model`, beside the options of the model itself."""
+
+    weights: Annotated[
+        str | None,
+        Field(description="run folder or .keras file; layers of the same name and shape begin with its weights"),
+    ] = None
+    trainable: Annotated[
+        Literal["all", "head"], Field(description="which layers learn; head: those after the layer of features")
+    ] = "all"
+
+
 class Fit(Section):
     """Keys of `fit`."""
 

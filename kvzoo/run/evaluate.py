@@ -76,7 +76,18 @@ def evaluate(
     part = opened.training if data else opened.validation
     examples = part.arrays(clips)
     seen = examples[0]
-    measured = EVALUATORS[kind](model, examples, recipe["fit"]["batch_size"], asked)
+    evaluator = EVALUATORS[kind] if recipe["loss"]["name"] != "binary_speed" else _speed
+    measured = evaluator(model, examples, recipe["fit"]["batch_size"], asked)
+    parts = {"": examples}
+    for name, test in opened.tests.items():
+        parts[f"test_{name}_"] = test.arrays(clips)
+        found = evaluator(model, parts[f"test_{name}_"], recipe["fit"]["batch_size"], asked)
+        for metric, value in found.metrics.items():
+            measured.metrics[f"test_{name}_{metric}"] = value
+            measured.measures[f"test_{name}_{metric}"] = f"the same of the test set {name}"
+    # Other data says nothing of what the run was trained on, which the baselines are fitted on.
+    if evaluator is _speed and not data:
+        _add_baselines(measured, opened.training.arrays(clips), parts)
 
     frames, image_size, _, channels = model.clip_shape
     rates = sorted({video.fps for video in part.videos})
@@ -98,6 +109,11 @@ def evaluate(
         "short": section["short"],
         **({"classes": list(part.classes)} if part.classes else {}),
         **measured.conditions,
+        **{
+            f"test_{name}": f"{len(parts[f'test_{name}_'][0])} clips of {len(test.videos)} videos, "
+            f"source {section['tests'][name]['source']}, fingerprint {test.source.fingerprint()}"
+            for name, test in opened.tests.items()
+        },
         "precision": "float32",
         "measures": measured.measures,
     }
@@ -214,19 +230,11 @@ def _classification(model, examples: tuple, batch_size: int, asked: Asked) -> _M
     import numpy as np
     from sklearn.metrics import balanced_accuracy_score, log_loss
 
-    clips, labels = examples
-    logits = np.concatenate(
-        [
-            np.asarray(model.predict_on_batch(clips[i : i + batch_size]), np.float64)
-            for i in range(0, len(clips), batch_size)
-        ]
-    )
-    chances = np.exp(logits - logits.max(1, keepdims=True))
-    chances /= chances.sum(1, keepdims=True)
+    chances, labels = _chances(model, examples[0], batch_size), examples[1]
     metrics = {
-        "accuracy": float((logits.argmax(1) == labels).mean()),
-        "balanced_accuracy": float(balanced_accuracy_score(labels, logits.argmax(1))),
-        "cross_entropy": float(log_loss(labels, chances, labels=np.arange(logits.shape[1]))),
+        "accuracy": float((chances.argmax(1) == labels).mean()),
+        "balanced_accuracy": float(balanced_accuracy_score(labels, chances.argmax(1))),
+        "cross_entropy": float(log_loss(labels, chances, labels=np.arange(chances.shape[1]))),
     }
     measures = {
         "accuracy": "share of the clips whose highest logit is their class's",
@@ -234,6 +242,52 @@ def _classification(model, examples: tuple, batch_size: int, asked: Asked) -> _M
         "cross_entropy": "nats, mean of the clips' (scikit-learn)",
     }
     return _Measured(metrics, measures, {"value_range": "logits"})
+
+
+def _chances(model, clips, batch_size: int):
+    """Return the probabilities of the classes, (N, K)."""
+    import numpy as np
+
+    from kvzoo.losses.base import to_chances
+
+    starts = range(0, len(clips), batch_size)
+    return np.concatenate([to_chances(model.predict_on_batch(clips[i : i + batch_size])) for i in starts])
+
+
+def _speed(model, examples: tuple, batch_size: int, asked: Asked) -> _Measured:
+    """Whether clips are told from the same ones at twice the speed; pairs lie one after the other."""
+    import numpy as np
+    from sklearn.metrics import log_loss
+
+    clips, labels = examples
+    sped_up = _chances(model, clips, batch_size)[:, 1]
+    metrics = {
+        "accuracy": float(((sped_up > 0.5) == labels).mean()),
+        "pair_accuracy": float((sped_up[1::2] > sped_up[::2]).mean()),
+        "cross_entropy": float(log_loss(labels, sped_up, labels=np.arange(2))),
+    }
+    measures = {
+        "accuracy": "share of the clips, every frame (f = 1) or every second one (f = 2), that are told right; chance is 0.5",
+        "pair_accuracy": "share of the pairs of which the clip with f = 2 has the higher probability of being sped up",
+        "cross_entropy": "nats, mean of the clips' (scikit-learn)",
+    }
+    return _Measured(metrics, measures, {"value_range": "logits", "speeds": "f = 1 and 2 by regular skipping"})
+
+
+def _add_baselines(measured: _Measured, training: tuple, parts: Mapping[str, tuple]) -> None:
+    from kvzoo.run.speed_baselines import accuracies
+
+    what = {
+        "mean_frame": "the mean frame, grey, 16x16",
+        "frame_difference": "the mean absolute difference of consecutive frames",
+        "optical_flow": "the mean length of the optical flow (Farneback, OpenCV)",
+    }
+    for prefix, found in accuracies(training, parts).items():
+        for feature, value in found.items():
+            name = f"{prefix}{feature}_accuracy"
+            measured.metrics[name] = value
+            measured.measures[name] = f"a logistic regression on {what[feature]}" + (", the same" if prefix else "")
+    measured.conditions["baselines"] = f"fitted on {len(training[0])} training clips at f = 1 and 2 (scikit-learn)"
 
 
 def _generation(model, examples: tuple, batch_size: int, asked: Asked) -> _Measured:

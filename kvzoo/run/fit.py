@@ -76,11 +76,11 @@ def fit(
     if not isinstance(recipe, Recipe):
         recipe = load(recipe, overrides, smoke)
     path = folder.planned(recipe.name, out)
-    model, data = _prepare(recipe)
+    model, data, said = _prepare(recipe, fresh=True)
     run_folder = folder.create(path)
     try:
         run_folder.write_lock({**recipe.values, "lock": _lock(recipe, data)})
-        return _train(recipe, model, data, run_folder, None)
+        return _train(recipe, model, data, run_folder, None, said)
     except InputError:
         if checkpoint.found(run_folder.checkpoints):
             raise  # what was trained is kept
@@ -116,7 +116,7 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = ()) -> Run:
         done, total = newest[0]["step"], recipe["fit"]["steps"]
         if total and done >= total:
             raise InputError(f"{run_folder.path}: done already, at step {done}; -o fit.steps=… trains on")
-        model, data = _prepare(recipe)
+        model, data, _ = _prepare(recipe, fresh=False)
         known, now = recipe.lock.get("data"), fingerprint(data)
         if known != now:
             raise InputError(
@@ -134,23 +134,38 @@ def fingerprint(data: Data) -> str:
     return "+".join(part.source.fingerprint() for part in clips)
 
 
-def _prepare(recipe: Recipe) -> tuple[VideoModel, Data]:
-    """Build the model, then open the data: what a builder refuses is refused before any file is read."""
+def _prepare(recipe: Recipe, fresh: bool) -> tuple[VideoModel, Data, str | None]:
+    """Build the model, then open the data: what a builder refuses is refused before any file is read.
+
+    A run that is not fresh has its weights in a checkpoint. The third value says what others it began with.
+    """
     settings = recipe["fit"]
     keras.utils.set_random_seed(settings["seed"])
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    model = dict(recipe["model"])
     with zoo.dtype_policy(settings["precision"]):
-        model = zoo.get(model.pop("name"), loss=recipe["loss"], compile=False, **model)
+        model = zoo.get(recipe["model"]["name"], loss=recipe["loss"], compile=False, **recipe.model_options)
+    said = None
+    if fresh and (weights := recipe["model"].get("weights")):
+        loaded, left = zoo.transfer(model, Path(weights))
+        said = f"weights of {len(loaded)} layers are those of {weights}; new: {', '.join(left) or 'none'}"
+    if recipe["model"].get("trainable") == "head":
+        zoo.freeze_trunk(model)
     zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
     data = open_data(recipe["data"], model.clip_shapes, settings["seed"], model.wanted_classes)
-    return model, data
+    return model, data, said
 
 
-def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.RunFolder, record: dict | None) -> Run:
+def _train(
+    recipe: Recipe,
+    model: VideoModel,
+    data: Data,
+    run_folder: folder.RunFolder,
+    record: dict | None,
+    said: str | None = None,
+) -> Run:
     settings = recipe["fit"]
     started, step = time.perf_counter(), record["step"] if record else 0
     total = settings["steps"] or settings["epochs"] * max(1, len(data.training.videos) // settings["batch_size"])
@@ -166,6 +181,8 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
     log.setLevel(logging.DEBUG)
     try:
         log.info("run %s", run_folder.path)
+        if said:
+            log.info("%s", said)
         _report_data(data)
         if record is None and recipe.lock.get("data", now := fingerprint(data)) != now:
             log.warning(
@@ -175,10 +192,19 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
         held_out = data.validation or data.training
         shown = samples.fixed_clips(held_out)
 
-        def sample(at: int) -> dict[str, float]:
-            return samples.draw(model, shown, run_folder.samples / f"step-{at:06d}")
-
         validation = data.validation and data.validation.arrays(settings["validation_clips"])
+        tests = {name: clips.arrays(settings["validation_clips"]) for name, clips in data.tests.items()}
+
+        def measured(part: str, arrays: tuple) -> dict[str, float]:
+            found = model.evaluate(*arrays, batch_size=settings["batch_size"], verbose=0, return_dict=True)
+            return {f"{part}_{name}": float(value) for name, value in found.items()}
+
+        def sample(at: int) -> dict[str, float]:
+            row = samples.draw(model, shown, run_folder.samples / f"step-{at:06d}")
+            for name, arrays in tests.items():
+                row |= measured(f"test_{name}", arrays)
+            return row
+
         user_callbacks = [_callback(c) for c in recipe["callbacks"]]
         if record:
             for callback, state in zip(user_callbacks, record["callbacks"], strict=True):
@@ -199,8 +225,7 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
             if record is None:
                 row = {"step": 0, **sample(0)}
                 if validation is not None:
-                    first = model.evaluate(*validation, batch_size=settings["batch_size"], verbose=0, return_dict=True)
-                    row |= {f"val_{name}": float(value) for name, value in first.items()}
+                    row |= measured("val", validation)
                 if len(row) > 1:
                     history.add(row)
                     progress.interval(row, 0.0)
@@ -208,8 +233,9 @@ def _train(recipe: Recipe, model: VideoModel, data: Data, run_folder: folder.Run
                 loop.metrics_at_start = [keras.ops.convert_to_numpy(v) for v in model.metrics_variables]
             _fit_intervals(model, data, recipe, total, loop, validation, user_callbacks)
         save_network(model.network, run_folder)
-        _draw_history(history, run_folder)
-        _say_done(history, run_folder, total, time.perf_counter() - started)
+        parts = {"val": "held out", **{f"test_{name}": name for name in tests}}
+        _draw_history(history, run_folder, parts)
+        _say_done(history, run_folder, parts, total, time.perf_counter() - started)
         return Run(run_folder.path, history.rows, model)
     except KvzooError as error:
         log.debug("%s", error)  # for the log file; the terminal is told by the command line
@@ -233,7 +259,10 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
         count = 1 if steps < every else (total - loop.step) // every
 
         loop.interval = steps
-        examples = _Examples(batches(data.training, settings["batch_size"], settings["seed"], start=loop.step))
+        examples = _Examples(
+            batches(data.training, settings["batch_size"], settings["seed"], start=loop.step),
+            data.training.sampler.sizes_vary,
+        )
         with examples, _not_the_end(model.optimizer, loop.step + count * steps < total):
             model.fit(
                 examples.for_fit(),
@@ -268,8 +297,9 @@ class _Examples:
     leaving this context brings back.
     """
 
-    def __init__(self, dataset):
+    def __init__(self, dataset, sizes_vary: bool = False):
         self._dataset = dataset
+        self._sizes_vary = sizes_vary
         self._error: InputError | None = None
 
     def for_fit(self):
@@ -277,12 +307,16 @@ class _Examples:
             return self._dataset
         import tensorflow as tf
 
-        signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in next(iter(self._dataset)))
+        signature = tuple(tf.TensorSpec(self._shape(array), array.dtype) for array in next(iter(self._dataset)))
         options = tf.data.Options()
         options.autotune.enabled = False
         return (
             tf.data.Dataset.from_generator(self._watched, output_signature=signature).prefetch(2).with_options(options)
         )
+
+    def _shape(self, array) -> tuple[int | None, ...]:
+        varying = self._sizes_vary and array.ndim == 5
+        return (*array.shape[:2], None, None, array.shape[4]) if varying else array.shape
 
     def _watched(self):
         try:
@@ -336,12 +370,11 @@ def _report_data(data: Data) -> None:
         log.warning("skipped %d more; the log names them", len(data.skipped) - SHOWN)
 
 
-def _draw_history(history: History, run_folder: folder.RunFolder) -> None:
+def _draw_history(history: History, run_folder: folder.RunFolder, parts: dict[str, str]) -> None:
     names = list(dict.fromkeys(name for row in history.rows for name in row if name != "step"))
     panels: dict[str, dict] = {}
     for name in names:
-        metric = name.removeprefix("val_")
-        part = "held out" if name != metric else "training"
+        metric, part = _metric_of(name, parts)
         for ending, unit in PANELS:
             if metric.startswith(ending) or metric.endswith(ending):
                 panels.setdefault(unit, {})[f"{metric}, {part}" if unit != metric else part] = history.curve(name)
@@ -352,9 +385,20 @@ def _draw_history(history: History, run_folder: folder.RunFolder) -> None:
         write_curves(run_folder.path / "loss.png", panels)
 
 
-def _say_done(history: History, run_folder: folder.RunFolder, total: int, seconds: float) -> None:
-    last = {k: v for k, v in (history.rows[-1] if history.rows else {}).items() if k.startswith("val_")}
-    result = "".join(f", {name.removeprefix('val_')} {value:.4g} held out" for name, value in last.items())
+def _metric_of(name: str, parts: dict[str, str]) -> tuple[str, str]:
+    """Return the metric behind a column of history, and the part of the data that it is of."""
+    # The longest first: one test set's name may begin another's.
+    for prefix in sorted(parts, key=len, reverse=True):
+        if name.startswith(f"{prefix}_"):
+            return name.removeprefix(f"{prefix}_"), parts[prefix]
+    return name, "training"
+
+
+def _say_done(
+    history: History, run_folder: folder.RunFolder, parts: dict[str, str], total: int, seconds: float
+) -> None:
+    last = [(*_metric_of(name, parts), value) for name, value in (history.rows[-1] if history.rows else {}).items()]
+    result = "".join(f", {metric} {value:.4g} {part}" for metric, part, value in last if part != "training")
     newest = sorted(run_folder.samples.glob("*.png"))[-1]
     log.info("done: %d steps in %s%s", total, _duration(seconds), result)
     log.info("look at  %s", newest)

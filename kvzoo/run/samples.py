@@ -9,10 +9,11 @@ import numpy as np
 from kvzoo.data.pipeline import Clips
 from kvzoo.data.source import BrokenVideo
 from kvzoo.errors import InputError
-from kvzoo.losses.base import VideoModel, to_uint8
+from kvzoo.losses.base import VideoModel, to_chances, to_uint8
 from kvzoo.media.clips import stack, strip, write_gif, write_png
 
 COUNT = 8  # clips in a sample
+COURSE = 5  # frames that show how a clip goes on
 FRAMES = 8  # of each generated clip in a picture: the whole would be wider than a screen
 
 
@@ -55,12 +56,13 @@ def fixed_clips(clips: Clips) -> Shown:
             break
     if not out:
         raise InputError("no held-out video can be decoded")
-    labels = np.stack([example[-1] for example in out]) if clips.classes else None
-    return Shown(np.stack([example[0] for example in out]), labels, clips.classes, clips.videos[0].fps)
+    arrays = clips.sampler.batch(tuple(np.stack(parts) for parts in zip(*out, strict=True)), None)
+    classes = clips.classes or clips.sampler.classes
+    return Shown(arrays[0][:COUNT], arrays[-1][:COUNT] if classes else None, classes, clips.videos[0].fps)
 
 
 def draw(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
-    """Draw a sample as the model's kind is shown: a picture (.png) and, but for classifiers, an animation (.gif).
+    """Draw a sample as the model's kind is shown: a picture (.png) and, but for classes, an animation (.gif).
 
     Args:
         model: of any kind.
@@ -128,18 +130,21 @@ def _spread(clips: np.ndarray) -> float:
 
 
 def _classify(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
-    """The middle frame of each clip, with what it is taken for."""
+    """Each clip with what it is taken for: its middle frame, or the course of it where speed is the question."""
     from kvzoo.media.plots import write_captioned
 
-    logits = np.asarray(model.predict_on_batch(shown.clips), np.float64)
-    chances = np.exp(logits - logits.max(1, keepdims=True))
-    chances /= chances.sum(1, keepdims=True)
+    chances = to_chances(model.predict_on_batch(shown.clips))
     captions = []
     for label, chance in zip(shown.labels, chances, strict=True):
         taken = int(chance.argmax())
         right = "" if taken == label else f"\nis {shown.classes[label]}"
         captions.append(f"{shown.classes[taken]} {chance[taken]:.0%}{right}")
-    write_captioned(path.with_suffix(".png"), [clip[len(clip) // 2] for clip in shown.clips], captions)
+    if model.loss_name != "binary_speed":
+        write_captioned(path.with_suffix(".png"), [clip[len(clip) // 2] for clip in shown.clips], captions)
+        return {}
+    at = np.linspace(0, len(shown.clips[0]) - 1, COURSE).round().astype(int)
+    write_captioned(path.with_suffix(".png"), [strip(clip[at]) for clip in shown.clips], captions, columns=2)
+    write_gif(path.with_suffix(".gif"), stack(list(shown.clips), axis=2), shown.fps)
     return {}
 
 

@@ -1,11 +1,12 @@
 """Make NAME_parity.npz of each network from the PyTorch reference, shrunk:
 
-    python make_parity.py path/to/torch_reference.py [gru_ae] [conv3d_ae] [videogan] [videogan_critic]
+    python make_parity.py path/to/torch_reference.py [gru_ae] [conv3d_ae] [videogan] [videogan_critic] [speednet]
 
 Where the reference fixes its sizes, the same layers are built here and a `forward` of its own
 runs over them: GRU-AE at width 4, latent 6, 10 units, two frames of 32x32. The 3D autoencoder
 takes its sizes: width 2, latent 5, 16 RGB frames of 32x32. VideoGAN makes 16 grey frames of 32x32
-from 6 numbers at width 2; its critic takes 32 RGB frames of 16x16.
+from 6 numbers at width 2; its critic takes 32 RGB frames of 16x16. SpeedNet has a sixteenth of its filters and
+takes five RGB frames of 48x40.
 """
 
 import importlib.util
@@ -83,12 +84,33 @@ def small_videogan_critic(reference):
     return network, torch.randint(-4, 5, (2, 3, 32, 16, 16)) / 4.0, (0, 2, 3, 4, 1)
 
 
+def small_speednet(reference):
+    class Small(reference.SpeedNet):
+        def __init__(self, share=16):
+            nn.Module.__init__(self)
+            blocks = [b if b == "pool" else [round(n / share) for n in b] for b in reference.SpeedNet.BLOCKS]
+
+            def pool():
+                return nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
+
+            layers = [reference.separable(3, 4, 7, 2), pool(), reference.unit(4, 4), reference.separable(4, 12, 3)]
+            layers += [reference.Gate(12), pool()]
+            layers += [pool() if b == "pool" else reference.Inception(*b) for b in blocks]
+            self.trunk, self.head = nn.Sequential(*layers), nn.Linear(64, 1)
+
+    network = Small()
+    for weight in network.parameters():
+        weight.data.mul_(0.6)  # what is doubled in every layer grows too large here
+    return network, torch.randint(-4, 5, (2, 3, 5, 48, 40)) / 4.0, (0, 2, 3, 4, 1)
+
+
 # Each returns a network, inputs as it takes them, and the order of axes that is kvzoo's.
 SMALL = {
     "gru_ae": small_gru_ae,
     "conv3d_ae": small_conv3d_ae,
     "videogan": small_videogan,
     "videogan_critic": small_videogan_critic,
+    "speednet": small_speednet,
 }
 
 
