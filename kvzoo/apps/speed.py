@@ -63,7 +63,7 @@ def speed(
     out: str | os.PathLike,
     *,
     mode: str = "exact",
-    stride: int = 1,
+    stride: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Speed:
     """Write a video's P(sped up) over time, at 1x and at each of RATES, as speed.csv and speed.png.
@@ -73,7 +73,7 @@ def speed(
         video: a video file; its centred square is looked at.
         out: the folder; it must be empty or not there.
         mode: one of MODES.
-        stride: frames from window to window, at each rate; of the exact mode only.
+        stride: frames from window to window, at each rate, of the exact mode; an eighth of a window when None.
         progress: called with the number of frames seen since the last call.
 
     Raises:
@@ -96,14 +96,14 @@ def speed(
     return seen
 
 
-def check(run, video, out, mode: str = "exact", stride: int = 1) -> tuple[Recipe, Stream]:
+def check(run, video, out, mode: str = "exact", stride: int | None = None) -> tuple[Recipe, Stream]:
     """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
     recipe, stream = check_run_and_video("speed", run, video, mode, stride)
     check_folder(out)
     return recipe, stream
 
 
-def check_run_and_video(verb: str, run, video, mode: str = "exact", stride: int = 1) -> tuple[Recipe, Stream]:
+def check_run_and_video(verb: str, run, video, mode: str = "exact", stride: int | None = None) -> tuple[Recipe, Stream]:
     """Return a speed run's recipe and the opened video.
 
     Raises:
@@ -113,9 +113,9 @@ def check_run_and_video(verb: str, run, video, mode: str = "exact", stride: int 
     length = recipe["model"]["frames"]
     if mode not in MODES:
         raise InputError(f"mode: unknown {mode!r}{did_you_mean(mode, MODES) or '; known: ' + ', '.join(MODES)}")
-    if not 1 <= stride <= length:
+    if stride is not None and not 1 <= stride <= length:
         raise InputError(f"stride: from 1 to the network's {length} frames. Received: {stride}")
-    if mode == "fast" and stride > 1:
+    if mode == "fast" and stride is not None:
         raise InputError(f"stride: belongs to the exact mode; the fast one has every window. Received: {stride}")
     stream = open_video(video)
     if stream.frames < length:
@@ -144,7 +144,7 @@ def judge(
     stream: Stream,
     rates: Sequence[float] = RATES,
     mode: str = "exact",
-    stride: int = 1,
+    stride: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Speed:
     """Return what a speed model says of a video at several rates, the first of which is 1.
@@ -153,9 +153,12 @@ def judge(
         InputError: fewer frames than the model takes can be decoded.
     """
     length = model.clip_shape[0]
-    windows = (
-        _exact(model, stream, rates, stride, progress) if mode == "exact" else _fast(model, stream, rates, progress)
-    )
+    if mode == "exact":
+        windows = _exact(model, stream, rates, stride or max(1, length // 8), progress)
+    else:
+        from kvzoo.models.sliding import sliding
+
+        windows = _fast(model, sliding(model.network, model.spec.map_layer, length), stream, rates, progress)
     if not len(windows[0][1]):
         raise too_short(stream.path, stream.broken or f"has {stream.frames} frames", length)
     frames = int(windows[0][0][-1]) + length
@@ -184,31 +187,30 @@ def _exact(model, stream, rates, stride: int, progress=None) -> list[tuple[np.nd
     return [(np.array(firsts, int), np.array(logits)) for firsts, logits in found]
 
 
-def _fast(model, stream, rates, progress=None) -> list[tuple[np.ndarray, np.ndarray]]:
+def _fast(model, sliding, stream, rates, progress=None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return for each rate (first frames, logits) of all windows: from shared chunks, lifted to PINS separate ones."""
     length = model.clip_shape[0]
     pins = _exact(model, stream, rates, PINS * length)
     found = []
-    for (at, logits), (firsts, shared) in zip(pins, _shared(model, stream, rates, progress), strict=True):
+    for (at, logits), (firsts, shared) in zip(pins, _shared(model, sliding, stream, rates, progress), strict=True):
         # Both end where the video ends, unless it broke at another frame this time.
         at, logits = at[at < len(shared)], logits[at < len(shared)]
         found.append((firsts, shared + np.interp(firsts, at, logits - shared[at]) if len(at) else shared))
     return found
 
 
-def _shared(model, stream, rates, progress=None) -> list[tuple[np.ndarray, np.ndarray]]:
+def _shared(model, sliding, stream, rates, progress=None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return for each rate (first frames, logits) of all windows, from chunks that they share."""
-    from kvzoo.models.sliding import FIELD, sliding
+    from kvzoo.models.sliding import FIELD
 
     length = model.clip_shape[0]
-    network = sliding(model.network, model.spec.map_layer, length)
     # What a chunk says of frames near its ends is taken from its neighbours.
     margin = FIELD + length // 2
     chunk = 2 * margin + max(FRESH, 2 * length)
     said: list[list[float]] = [[] for _ in rates]
     decoded = ahead(windows_at_rates(_seen(model, stream), rates, chunk, chunk - 2 * margin, least=length))
     for clip, (i, first, new) in _closing(decoded):
-        values = np.asarray(network.predict_on_batch(clip[None].astype("float32") / 127.5 - 1.0), np.float64)[0]
+        values = np.asarray(sliding.predict_on_batch(clip[None].astype("float32") / 127.5 - 1.0), np.float64)[0]
         skip = margin if first else 0
         said[i][first + skip :] = values[skip:].tolist()
         if i == 0 and progress:

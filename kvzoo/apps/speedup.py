@@ -65,7 +65,7 @@ def speedup(
     rate: float = 2.0,
     *,
     mode: str = "exact",
-    stride: int = 1,
+    stride: int | None = None,
     smooth: float = SMOOTH,
     sound: bool = True,
     compare: bool = False,
@@ -114,7 +114,7 @@ def speedup(
 
 
 def check(
-    run, video, out, rate, mode="exact", stride=1, smooth=SMOOTH, compare=False, overwrite=False
+    run, video, out, rate, mode="exact", stride=None, smooth=SMOOTH, compare=False, overwrite=False
 ) -> tuple[Recipe, Stream]:
     """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
     if not 1 <= rate <= FASTEST:

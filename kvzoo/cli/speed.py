@@ -11,8 +11,8 @@ from kvzoo.cli.main import backend_starts, bar
 @click.argument("video", type=click.Path())
 @click.option("--out", type=click.Path(), required=True, help="Folder for speed.csv and speed.png.")
 @click.option("--mode", type=click.Choice(MODES), default="exact", show_default=True, help="How windows are run.")
-@click.option("--stride", type=int, default=1, show_default=True, help="Frames between windows, of the exact mode.")
-def command(run: str, video: str, out: str, mode: str, stride: int) -> None:
+@click.option("--stride", type=int, help="Frames between windows, of the exact mode; an eighth of one when left out.")
+def command(run: str, video: str, out: str, mode: str, stride: int | None) -> None:
     """Write the probability that VIDEO is sped up, as RUN's network has it, at 1x and at rates up to 9.31x."""
     _, stream = check(run, video, out, mode, stride)
     with backend_starts():
