@@ -207,7 +207,7 @@ MODELS = Registry(
                     "kvzoo.models.flow_interpolator:warped_l1",
                     50.0,
                     maps=("warped",),
-                    help="mean absolute error of the blend before its repair, on -1..1",
+                    help="absolute error of the blend before its repair, on -1..1, over four sizes",
                 ),
                 "smoothness": Term(
                     "kvzoo.models.flow_interpolator:smoothness",
@@ -226,7 +226,7 @@ MODELS = Registry(
             },
             tiny={"frames_in": 2, "frames_out": 3, "image_size": 16, "width": 4},
             optimizer={"name": "adam", "learning_rate": 1e-3},
-            parameters={"network": 1_674_994},
+            parameters={"network": 1_675_283},
             macs=755_000_000,
             paper='Huang et al., "Real-Time Intermediate Flow Estimation for Video Frame Interpolation", ECCV 2022, '
             'arXiv 2011.06294; Jiang et al., "Super SloMo", CVPR 2018, arXiv 1712.00080',
