@@ -544,6 +544,14 @@ SOURCES = Registry(
             labels=True,
         ),
         SourceSpec(
+            name="hdf5",
+            builder="kvzoo.data.hdf5:Hdf5",
+            summary="a store of decoded frames in one file, as `kvzoo data prepare` makes it",
+            options={"path": Option("path", help="the store, FILE.h5", required=True)},
+            labels=True,
+            groups="as it was prepared",
+        ),
+        SourceSpec(
             name="videos",
             builder="kvzoo.data.videos:Videos",
             summary="a folder of video files; labels from subfolders or a CSV",

@@ -52,7 +52,7 @@ class Frames(Source):
         out = []
         for file in video.key[start:stop]:
             try:
-                out.append(square(pixels(file), image_size, channels))
+                out.append(square(pixels(file), image_size, channels, self.whole))
             except BROKEN as error:
                 raise BrokenVideo(f"{Path(file).name}: {reason_of(error)}") from None
         return np.stack(out)

@@ -28,6 +28,8 @@ class Strips(Source):
         InputError: no image, or an order that is not one.
     """
 
+    travels = ("_places",)
+
     def __init__(
         self,
         path: str,
@@ -64,7 +66,7 @@ class Strips(Source):
             raise BrokenVideo(reason_of(error)) from None
         if self._places is not None:
             frames = [frames[place] for place in self._places]
-        return np.stack([square(frame, image_size, channels) for frame in frames[start:stop]])
+        return np.stack([square(frame, image_size, channels, self.whole) for frame in frames[start:stop]])
 
 
 def _geometry(file: Path, layout: str, frames: int | None) -> tuple[bool, int]:

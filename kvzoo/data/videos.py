@@ -58,6 +58,9 @@ class Videos(Source):
                 video = _cut(video, row)
             (videos if isinstance(video, Video) else skipped).append(video)
         super().__init__(videos, list(dict.fromkeys(skipped)))
+
+    def _begin(self) -> None:
+        super()._begin()
         self._readers: OrderedDict[_File, _Reader] = OrderedDict()
         self._readers_lock = threading.Lock()
 
@@ -70,7 +73,7 @@ class Videos(Source):
             for i, stamp in enumerate(stamps):
                 frame = reader.frame_at(stamp)
                 missing += frame.pts != stamp
-                out[i] = square(reader.upright(frame), image_size, channels)
+                out[i] = square(reader.upright(frame), image_size, channels, self.whole)
         except (OSError, ValueError, av.error.FFmpegError) as error:
             raise BrokenVideo(_reason(error)) from None
         if 2 * missing > len(stamps):
