@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import av.error
+import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
@@ -27,6 +28,12 @@ COLUMNS = ("path", "start", "end", "label")
 # Files kept open where the last read ended: reading on costs no second decoding. A decoder of
 # full-HD video holds some 60 MB.
 OPEN_FILES = 4
+
+MOST_PIXELS = 1 << 26  # of a frame; damaged headers promise frames that no memory holds
+# What PyAV raises for damaged files; IndexError where a stream turns up in the middle.
+FAULTS = (OSError, ValueError, IndexError, av.error.FFmpegError)
+
+PAUSE = 3600.0  # seconds; a longer one between two frames is a mistake of the file
 
 
 class Videos(Source):
@@ -74,7 +81,7 @@ class Videos(Source):
                 frame = reader.frame_at(stamp)
                 missing += frame.pts != stamp
                 out[i] = square(reader.upright(frame), image_size, channels, self.whole)
-        except (OSError, ValueError, av.error.FFmpegError) as error:
+        except FAULTS as error:
             raise BrokenVideo(_reason(error)) from None
         if 2 * missing > len(stamps):
             raise BrokenVideo(f"{missing} of the frames {start} to {start + len(stamps) - 1} cannot be decoded")
@@ -131,7 +138,7 @@ class Stream:
                     self.broken = f"nothing can be decoded after {i} of {self.frames} frames"
                     return
                 image = reader.upright(frame)
-            except (OSError, ValueError, av.error.FFmpegError) as error:
+            except FAULTS as error:
                 self.broken = f"{_reason(error)}, after {i} of {self.frames} frames"
                 return
             if frame.pts != stamp:
@@ -162,6 +169,7 @@ class _File:
         stamps: time of each frame, rising.
         base: seconds that a time counts.
         keys: times of the frames at which decoding can begin, rising; empty where it must begin at the first.
+        aspect: width of a pixel, where its height is 1.
         counted: the file's times are not those of its frames: frames are told by counting.
         cut: the file ends before its video does.
     """
@@ -170,6 +178,7 @@ class _File:
     stamps: np.ndarray
     base: float
     keys: list[int]
+    aspect: float = 1.0
     counted: bool = False
     cut: bool = False
 
@@ -181,6 +190,7 @@ class _Reader:
         self.shown: av.VideoFrame | None = None
         self._next: av.VideoFrame | None = None
         self._frames = self._decode(file, key)
+        self._aspect = file.aspect
         # One for all frames: setting up a conversion takes longer than a small frame's.
         self._reformatter = VideoReformatter()
 
@@ -205,11 +215,17 @@ class _Reader:
         return self._peek() is None
 
     def upright(self, frame: av.VideoFrame) -> np.ndarray:
-        """Return a frame as RGB uint8 (H, W, 3), turned as its file says; valid while the frame is."""
-        rgb = self._reformatter.reformat(frame, format="rgb24")
+        """Return a frame as RGB uint8 (H, W, 3) of square pixels, turned as its file says; valid while the frame is.
+
+        Of an interlaced frame it is the first field, the rows between filled in.
+        """
+        width = None if self._aspect == 1 else max(2, 2 * round(frame.width * self._aspect / 2))
+        rgb = self._reformatter.reformat(frame, width=width, format="rgb24")
         plane = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: rgb.height, : 3 * rgb.width]
         image = rows.reshape(rgb.height, rgb.width, 3)
+        if frame.interlaced_frame and rgb.height > 1:
+            image = cv2.resize(np.ascontiguousarray(image[::2]), (rgb.width, rgb.height))
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
@@ -224,6 +240,7 @@ class _Reader:
             stream = _video_stream(container)
             # Several files are read at once: threads within one would only crowd the cores.
             stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
             if key is not None:
                 try:
                     container.seek(key, stream=stream)
@@ -274,6 +291,12 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
                 return Skipped(name, "no video stream")
             if stream.codec_context is None:
                 return Skipped(name, "no decoder for its video")
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > MOST_PIXELS:
+                return Skipped(
+                    name, f"frames of {width}x{height} pixels; {MOST_PIXELS / 1e6:.0f} million are read at most"
+                )
+            aspect = float(stream.sample_aspect_ratio or 1)
             packets, end, cut = [], 0, False
             for packet in container.demux(stream):
                 if packet.pts is None:
@@ -296,24 +319,27 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
         # After a seek in an MPEG program stream FFmpeg guesses times, too.
         seekable = not counted and container_format != "mpeg"
         keys = sorted({pts for pts, key, _ in packets if key}) if seekable else []
-        file = _File(str(path), stamps, base, keys, counted, cut)
+        file = _File(str(path), stamps, base, keys, aspect if 0.1 < aspect < 10 else 1.0, counted, cut)
         _Reader(file).frame_at(int(stamps[0]))
-    except (OSError, ValueError, av.error.FFmpegError) as error:
+    except FAULTS as error:
         return Skipped(name, _reason(error))
-    seconds = (stamps[-1] - stamps[0]) * base
+    gaps = np.diff(stamps)
+    if len(gaps):
+        gaps = np.where(gaps * base > PAUSE, np.median(gaps), gaps)
+    shown = np.concatenate([[0], np.cumsum(gaps)])
+    seconds = shown[-1] * base
     fps = round(float((len(stamps) - 1) / seconds), 4) if seconds > 0 else 25.0
     video = Video(name, len(stamps), fps, group=name, label=label_of(path, folder), key=file)
-    gaps = np.diff(stamps)
     if len(gaps) > 1 and np.abs(gaps - np.median(gaps)).max() > np.median(gaps) / 2:
         # A variable rate is made steady at the average: each time takes the frame shown at it.
-        wanted = stamps[0] + np.arange(len(stamps)) / (fps * base)
-        video = replace(video, times=np.searchsorted(stamps, wanted + 0.5, side="right") - 1)
+        wanted = np.arange(len(stamps)) / (fps * base)
+        video = replace(video, times=np.searchsorted(shown, wanted + 0.5, side="right") - 1)
     return video
 
 
 def _reason(error: Exception) -> str:
     """Return why a file cannot be read, in a few words and without its path."""
-    if isinstance(error, av.error.InvalidDataError):
+    if isinstance(error, (av.error.InvalidDataError, av.error.EOFError, IndexError)):
         return "not a video, or damaged"
     if isinstance(error, FileNotFoundError):
         return "no such file"
