@@ -16,6 +16,8 @@ from kvzoo.errors import InputError
 from kvzoo.recipe.resolve import check_options
 from kvzoo.recipe.text import parse_pairs
 
+SHOWN = 20  # pairs or files of a kind that are listed
+
 
 @click.group()
 def command() -> None:
@@ -72,7 +74,7 @@ def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
 @click.option("--out", type=click.Path(), required=True, help="The store, such as clips.h5.")
 @click.option(
     "--source",
-    type=click.Choice(("auto", "videos", "frames", "strips")),
+    type=click.Choice(("auto", "videos", "frames", "strips", "npy")),
     default="auto",
     show_default=True,
     help="What PATH is a folder of.",
@@ -122,7 +124,7 @@ def prepare(
         raise InputError(f"--out {out}: a store is wanted, a file that ends in .h5")
     name = source_for(path) if source == "auto" else source
     spec = catalog.SOURCES.get(name)
-    if name not in ("videos", "frames", "strips"):
+    if name == "hdf5":
         raise InputError(f"{path}: is a store already")
     given = check_options("source", name, spec.options, {"path": path, **parse_pairs(options, "-o", "csv=table.csv")})
     settings = Settings(size, int(channels), stabilise)
@@ -182,17 +184,79 @@ def _prepared(opened, videos: list, file: Path, settings, made_from: str, worker
         return prepare(opened, videos, file, settings, made_from, workers, progress)
 
 
+@command.command()
+@click.argument("source")
+@click.option("--recipe", help="Say what this recipe can use of it.")
+@click.option("--group", metavar="REGEX", help="Finds in a name what must not be split; the recipe's when left out.")
+@click.option("--html", type=click.Path(), help="Write a contact sheet, one page that needs nothing else.")
+@click.option(
+    "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the source, such as csv=table.csv."
+)
+def check(source: str, recipe: str | None, group: str | None, html: str | None, options: tuple[str, ...]) -> None:
+    """Read all of SOURCE once and say what is in it: a folder of videos, frames or strips, a store, or a source's name.
+
+    Finds what is broken, duplicates (coded again, too) and mirror images, and how labels and groups are balanced.
+    """
+    from kvzoo.cli.main import bar
+    from kvzoo.data.check import check as read_all
+    from kvzoo.data.check import report, sheet, usable
+    from kvzoo.data.kind import source_for
+    from kvzoo.data.source import regroup
+    from kvzoo.recipe.resolve import load
+
+    wanted = load(recipe, check_paths=False) if recipe else None
+    if html and Path(html).is_dir():
+        raise InputError(f"--html {html}: is a folder; a file is wanted")
+    given = parse_pairs(options, "-o", "csv=table.csv")
+    if os.path.exists(source):
+        name, given = source_for(source), {"path": source, **given}
+    elif os.sep in source:
+        raise InputError(f"{source}: no such file or folder")
+    else:
+        name = source
+    spec = catalog.SOURCES.get(name)
+    opened = spec.load()(**check_options("source", name, spec.options, given))
+    pattern = group or (wanted and wanted["data"]["group"])
+    videos = regroup(opened.videos, pattern) if pattern and opened.videos else opened.videos
+    with bar(sum(video.frames for video in videos)) as moved:
+        findings = read_all(opened, videos, moved or (lambda frames: None))
+    rows = [("source", name), *report(findings, opened)]
+    if wanted:
+        rows += [("recipe", line) for line in usable([each.video for each in findings.seen], wanted)]
+    for what, value in rows:
+        click.echo(f"{what:11}{value}")
+    for kind, pairs in (("duplicates", findings.duplicates), ("mirrors", findings.mirrors)):
+        for a, b in pairs[:SHOWN]:
+            click.echo(f"  {kind}: {_printable(a)} = {_printable(b)}")
+    for each in findings.skipped[:SHOWN]:
+        click.echo(f"  broken: {_printable(each.name)}: {each.reason}")
+    if html:
+        from kvzoo.media.clips import written_whole
+
+        try:
+            with written_whole(html) as beside:
+                beside.write_text(sheet(findings, rows, source), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--html {html}: {error.strerror}") from None
+        click.echo(f"contact sheet in {html}")
+    if not findings.seen:
+        raise InputError(f"{source}: nothing in it can be used")
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()
+
+
 def _made_from(path: Path, out: Path, said: dict) -> str:
     """Return a hash over the settings and over names, sizes and times of all files; what `out` writes is left out."""
     digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
     own = (str(out), f"{out}.work{os.sep}", str(out.with_name(f".{out.name}")))
-    for file in sorted(path.rglob("*")):
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if file.is_file() and not str(file).startswith(own) and file.name != f"{out.stem}.skipped.csv":
             status = file.stat()
             digest.update(os.fsencode(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n"))
-    for name in ("csv",):
-        if said["options"].get(name):
-            digest.update(Path(said["options"][name]).read_bytes())
+    if said["options"].get("csv"):
+        digest.update(Path(said["options"]["csv"]).read_bytes())
     return digest.hexdigest()[:32]
 
 

@@ -136,6 +136,9 @@ class Hdf5(Source):
             return frames
         return np.stack([square(frame, image_size, channels) for frame in frames])
 
+    def size_of(self, video: Video) -> str:
+        return f"{self.shape[1]}x{self.shape[0]}"
+
     def _fill(self, rows: np.ndarray, first: int) -> None:
         """Read rows (n, H * W * C) of the store, from the row `first` on."""
         with self._lock:

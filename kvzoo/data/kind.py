@@ -24,7 +24,7 @@ def source_for(path: str | os.PathLike) -> str:
     """
     path = Path(path)
     if path.is_file():
-        by_ending = {".h5": "hdf5", ".hdf5": "hdf5"}
+        by_ending = {".h5": "hdf5", ".hdf5": "hdf5", ".npy": "npy"}
         if name := by_ending.get(path.suffix.lower()):
             return name
         raise InputError(f"{path}: a folder, or a file that ends in {' '.join(by_ending)}, is wanted")

@@ -108,6 +108,10 @@ class Source:
         """
         raise NotImplementedError
 
+    def size_of(self, video: Video) -> str:
+        """Return a video's own size as "1280x720", "" where it has none: drawn ones."""
+        return ""
+
     def fingerprint(self) -> str:
         """Return a hash over what the source holds: names, lengths, groups and labels, not pixels."""
         rows = [f"{type(self).__name__} {self.version}"]

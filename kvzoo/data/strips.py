@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of
+from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of, size_of
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
 from kvzoo.errors import InputError
 
@@ -56,6 +56,9 @@ class Strips(Source):
             label = label_of(file, folder)
             videos.append(Video(name, frames, native_fps, group=name, label=label, key=(str(file), vertical, frames)))
         super().__init__(videos, skipped)
+
+    def size_of(self, video: Video) -> str:
+        return size_of(video.key[0])
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         path, vertical, count = video.key

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from kvzoo.data import layouts
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
 from kvzoo.errors import InputError
 
@@ -48,20 +49,37 @@ class Videos(Source):
         path: folder of video files, searched with its subfolders.
         csv: a CSV with a column `path` (relative to the folder) and optionally `start` and `end` in
             seconds and `label`; only what it lists is read, a row a clip.
+        layout: "ucf101", "hmdb51" or "kinetics": labels, groups and parts as that set has them.
+        lists: of a layout: the folder of its split files, or its CSV.
+        fold: of a layout: which of its splits, from 1.
+        part: of a layout: "train", "test", "validate" or "all".
 
     Raises:
-        InputError: no video file, or a CSV that is not as said above.
+        InputError: no video file, or a CSV or lists that are not as said above.
     """
 
-    def __init__(self, path: str, csv: str | None = None):
+    def __init__(
+        self,
+        path: str,
+        csv: str | None = None,
+        layout: str | None = None,
+        lists: str | None = None,
+        fold: int = 1,
+        part: str = "all",
+    ):
         folder, videos, skipped = Path(path), [], []
-        rows = _rows_of(Path(csv), folder) if csv else [{"path": file} for file in files_under(folder, ENDINGS)]
+        if layout and csv:
+            raise InputError(f"data.csv: the layout {layout} has lists of its own; give one of the two")
+        if layout:
+            rows = layouts.rows_of(layout, folder, ENDINGS, lists, fold, part)
+        else:
+            rows = _rows_of(Path(csv), folder) if csv else [{"path": file} for file in files_under(folder, ENDINGS)]
         files = list(dict.fromkeys(row["path"] for row in rows))
         with ThreadPoolExecutor(8) as pool:
             opened = dict(zip(files, pool.map(lambda file: _open(file, folder), files), strict=True))
         for row in rows:
             video = opened[row["path"]]
-            if isinstance(video, Video) and csv:
+            if isinstance(video, Video) and (csv or layout):
                 video = _cut(video, row)
             (videos if isinstance(video, Video) else skipped).append(video)
         super().__init__(videos, list(dict.fromkeys(skipped)))
@@ -90,6 +108,9 @@ class Videos(Source):
             while len(self._readers) > OPEN_FILES:
                 self._readers.popitem(last=False)
         return out
+
+    def size_of(self, video: Video) -> str:
+        return video.key.size
 
     def _reader(self, file: "_File", stamp: int) -> "_Reader":
         """Return a reader that is at or before a time: the one that ended there, or a new one."""
@@ -169,6 +190,7 @@ class _File:
         stamps: time of each frame, rising.
         base: seconds that a time counts.
         keys: times of the frames at which decoding can begin, rising; empty where it must begin at the first.
+        size: "1280x720".
         aspect: width of a pixel, where its height is 1.
         counted: the file's times are not those of its frames: frames are told by counting.
         cut: the file ends before its video does.
@@ -178,6 +200,7 @@ class _File:
     stamps: np.ndarray
     base: float
     keys: list[int]
+    size: str = ""
     aspect: float = 1.0
     counted: bool = False
     cut: bool = False
@@ -319,7 +342,9 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
         # After a seek in an MPEG program stream FFmpeg guesses times, too.
         seekable = not counted and container_format != "mpeg"
         keys = sorted({pts for pts, key, _ in packets if key}) if seekable else []
-        file = _File(str(path), stamps, base, keys, aspect if 0.1 < aspect < 10 else 1.0, counted, cut)
+        file = _File(
+            str(path), stamps, base, keys, f"{width}x{height}", aspect if 0.1 < aspect < 10 else 1.0, counted, cut
+        )
         _Reader(file).frame_at(int(stamps[0]))
     except FAULTS as error:
         return Skipped(name, _reason(error))
@@ -398,6 +423,8 @@ def _cut(video: Video, row: dict) -> Video | Skipped:
     """Return the span of a video that a CSV's row names."""
     if row["label"] is not None:
         video = replace(video, label=row["label"])
+    if row.get("group"):
+        video = replace(video, group=row["group"])
     first = round(row["start"] * video.fps)
     stop = video.frames if row["end"] is None else min(round(row["end"] * video.fps), video.frames)
     name = f"{video.name}[{first / video.fps:.2f}-{stop / video.fps:.2f}s]"
