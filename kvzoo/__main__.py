@@ -2,4 +2,6 @@
 
 from kvzoo.cli.main import main
 
-main()
+# Processes that share work import this file again.
+if __name__ == "__main__":
+    main()

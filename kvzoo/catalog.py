@@ -544,12 +544,43 @@ SOURCES = Registry(
             labels=True,
         ),
         SourceSpec(
+            name="npy",
+            builder="kvzoo.data.npy:Npy",
+            summary="clips in one array file, as Moving-MNIST is published",
+            options={
+                "path": Option("path", help="the file, FILE.npy, of uint8", required=True),
+                "axes": Option(
+                    "str", "auto", "which is time, which the clips", choices=("auto", "tnhw", "nthw", "nthwc")
+                ),
+                "native_fps": Option("float", 10.0, "frames a second", minimum=0.001),
+            },
+        ),
+        SourceSpec(
+            name="hdf5",
+            builder="kvzoo.data.hdf5:Hdf5",
+            summary="a store of decoded frames in one file, as `kvzoo data prepare` makes it",
+            options={"path": Option("path", help="the store, FILE.h5", required=True)},
+            labels=True,
+            groups="as it was prepared",
+        ),
+        SourceSpec(
             name="videos",
             builder="kvzoo.data.videos:Videos",
             summary="a folder of video files; labels from subfolders or a CSV",
             options={
                 "path": Option("path", help="folder of video files", required=True),
                 "csv": Option("path", None, "CSV with the columns path, and optionally start, end (seconds), label"),
+                "layout": Option(
+                    "str",
+                    None,
+                    "labels, groups and parts as a published set has them",
+                    choices=("ucf101", "hmdb51", "kinetics"),
+                ),
+                "lists": Option("path", None, "of a layout: its folder of split files, or its CSV"),
+                "fold": Option("int", 1, "of a layout: which of its splits", minimum=1),
+                "part": Option(
+                    "str", "all", "of a layout: which part is read", choices=("train", "test", "validate", "all")
+                ),
             },
             labels=True,
         ),

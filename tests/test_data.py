@@ -171,13 +171,16 @@ def write_video(
     fps: int = 25,
     codec_options: dict | None = None,
     options: dict | None = None,
+    noise: int = 0,
 ) -> Path:
+    rng = np.random.default_rng(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=fps, options=codec_options or {})
         stream.height, stream.width, stream.pix_fmt = *size, pixels
         for i, time in enumerate(range(count) if times is None else times):
-            frame = av.VideoFrame.from_ndarray(picture(i, *size), format="rgb24")
+            image = np.clip(picture(i, *size) + rng.integers(-noise, noise + 1, (*size, 1)), 0, 255).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = time, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -190,9 +193,12 @@ def x264(key_distance: int, b_frames: int = 3, extra: str = "") -> dict:
 
 
 def full_decode(path: Path, size: int) -> np.ndarray:
-    """Return all frames of a file as a plain loop over its frames gives them."""
+    """Return all frames of a file as a plain loop over its frames gives them, with square pixels."""
     with av.open(str(path)) as container:
-        return np.stack([square(f.to_ndarray(format="rgb24"), size, 3) for f in container.decode(video=0)])
+        stream = container.streams.video[0]
+        aspect = float(stream.sample_aspect_ratio or 1)
+        width = None if aspect == 1 else 2 * round(stream.width * aspect / 2)
+        return np.stack([square(f.to_ndarray(width=width, format="rgb24"), size, 3) for f in container.decode(video=0)])
 
 
 def numbers(source: Source, video: Video) -> list[int]:

@@ -1,6 +1,10 @@
 """`kvzoo data`: makes and looks at data."""
 
 import csv
+import hashlib
+import json
+import os
+import time
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
@@ -11,6 +15,8 @@ from kvzoo import catalog
 from kvzoo.errors import InputError
 from kvzoo.recipe.resolve import check_options
 from kvzoo.recipe.text import parse_pairs
+
+SHOWN = 20  # pairs or files of a kind that are listed
 
 
 @click.group()
@@ -63,6 +69,214 @@ def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
     click.echo(said)
 
 
+@command.command()
+@click.argument("path", type=click.Path())
+@click.option("--out", type=click.Path(), required=True, help="The store, such as clips.h5.")
+@click.option(
+    "--source",
+    type=click.Choice(("auto", "videos", "frames", "strips", "npy")),
+    default="auto",
+    show_default=True,
+    help="What PATH is a folder of.",
+)
+@click.option("--size", type=click.IntRange(8, 1024), default=64, show_default=True, help="Pixels, each way.")
+@click.option("--channels", type=click.Choice(("1", "3")), default="3", show_default=True, help="1: grey, 3: RGB.")
+@click.option("--fps", type=click.FloatRange(0, min_open=True), help="Frames a second; each video's own when left out.")
+@click.option(
+    "--fit",
+    type=click.Choice(("crop", "whole")),
+    default="crop",
+    show_default=True,
+    help="crop: the centred square; whole: all of the frame, with black beside it.",
+)
+@click.option("--stabilise", is_flag=True, help="Make a shaking camera calm; pans stay.")
+@click.option("--group", metavar="REGEX", help="Finds in a name what must not be split, such as '(person\\d+)'.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; one for each core when left out.")
+@click.option(
+    "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the source, such as csv=table.csv."
+)
+def prepare(
+    path: str,
+    out: str,
+    source: str,
+    size: int,
+    channels: str,
+    fps: float | None,
+    fit: str,
+    stabilise: bool,
+    group: str | None,
+    workers: int | None,
+    options: tuple[str, ...],
+) -> None:
+    """Decode a folder of videos, frames or strips once, into one store that training reads.
+
+    A call that was cut goes on where it was when it is made again. What is left out is told in the store and in
+    OUT.skipped.csv.
+    """
+    from filelock import FileLock, Timeout
+
+    from kvzoo.data.kind import source_for
+    from kvzoo.data.prepare import Settings
+    from kvzoo.data.source import regroup, resample
+
+    file = Path(out)
+    if file.suffix.lower() not in (".h5", ".hdf5"):
+        raise InputError(f"--out {out}: a store is wanted, a file that ends in .h5")
+    name = source_for(path) if source == "auto" else source
+    spec = catalog.SOURCES.get(name)
+    if name == "hdf5":
+        raise InputError(f"{path}: is a store already")
+    given = check_options("source", name, spec.options, {"path": path, **parse_pairs(options, "-o", "csv=table.csv")})
+    settings = Settings(size, int(channels), stabilise)
+    said = {"source": name, "options": given, "size": size, "channels": channels, "fps": fps, "fit": fit}
+    said |= {"stabilise": stabilise, "group": group}
+    made_from = _made_from(Path(path), file, said)
+    lock = file.with_name(f".{file.name}.lock")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=0):
+            if file.exists():
+                _say_finished(file, made_from)
+                return
+            opened = spec.load()(**given)
+            opened.whole = fit == "whole"
+            videos = regroup(opened.videos, group) if group and opened.videos else opened.videos
+            if fps:
+                videos = [resample(video, fps) for video in videos]
+            click.echo(f"{path}: {len(videos)} {name}, {sum(video.frames for video in videos)} frames")
+            done = _prepared(opened, videos, file, settings, made_from, workers)
+    except Timeout:
+        raise InputError(f"--out {out}: another process is preparing it") from None
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror or error}") from None
+    finally:
+        lock.unlink(missing_ok=True)
+    click.echo(f"{done.clips} clips, {done.frames} frames of {size}x{size}x{channels} in {file}{_skipped(file, done)}")
+
+
+def _skipped(file: Path, store) -> str:
+    """Write the table of what is not in a store, or in parts only, and return a word on it."""
+    table = file.with_name(f"{file.stem}.skipped.csv")
+    _write_csv(table, ("name", "reason"), [(each.name, each.reason) for each in store.skipped])
+    return f"; {len(store.skipped)} left out or in parts, see {table}" if store.skipped else ""
+
+
+def _prepared(opened, videos: list, file: Path, settings, made_from: str, workers: int | None):
+    """Call `prepare` with a bar on a terminal, and a line at each tenth elsewhere."""
+    from kvzoo.cli.main import bar
+    from kvzoo.data.prepare import prepare
+
+    started, said = time.perf_counter(), 0
+
+    with bar(sum(video.frames for video in videos)) as moved:
+        shown = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal shown, said
+            if moved:
+                moved(done - shown)
+                shown = done
+            elif (tenth := 10 * done // max(1, total)) > said:
+                said = tenth
+                left = (time.perf_counter() - started) / done * (total - done)
+                click.echo(f"{done} of {total} frames, {left:.0f} s left")
+
+        return prepare(opened, videos, file, settings, made_from, workers, progress)
+
+
+@command.command()
+@click.argument("source")
+@click.option("--recipe", help="Say what this recipe can use of it.")
+@click.option("--group", metavar="REGEX", help="Finds in a name what must not be split; the recipe's when left out.")
+@click.option("--html", type=click.Path(), help="Write a contact sheet, one page that needs nothing else.")
+@click.option(
+    "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the source, such as csv=table.csv."
+)
+def check(source: str, recipe: str | None, group: str | None, html: str | None, options: tuple[str, ...]) -> None:
+    """Read all of SOURCE once and say what is in it: a folder of videos, frames or strips, a store, or a source's name.
+
+    Finds what is broken, duplicates (coded again, too) and mirror images, and how labels and groups are balanced.
+    """
+    from kvzoo.cli.main import bar
+    from kvzoo.data.check import check as read_all
+    from kvzoo.data.check import report, sheet, usable
+    from kvzoo.data.kind import source_for
+    from kvzoo.data.source import regroup
+    from kvzoo.recipe.resolve import load
+
+    wanted = load(recipe, check_paths=False) if recipe else None
+    if html and Path(html).is_dir():
+        raise InputError(f"--html {html}: is a folder; a file is wanted")
+    given = parse_pairs(options, "-o", "csv=table.csv")
+    if os.path.exists(source):
+        name, given = source_for(source), {"path": source, **given}
+    elif os.sep in source:
+        raise InputError(f"{source}: no such file or folder")
+    else:
+        name = source
+    spec = catalog.SOURCES.get(name)
+    opened = spec.load()(**check_options("source", name, spec.options, given))
+    pattern = group or (wanted and wanted["data"]["group"])
+    videos = regroup(opened.videos, pattern) if pattern and opened.videos else opened.videos
+    with bar(sum(video.frames for video in videos)) as moved:
+        findings = read_all(opened, videos, moved or (lambda frames: None))
+    rows = [("source", name), *report(findings, opened)]
+    if wanted:
+        rows += [("recipe", line) for line in usable([each.video for each in findings.seen], wanted)]
+    for what, value in rows:
+        click.echo(f"{what:11}{value}")
+    for kind, pairs in (("duplicates", findings.duplicates), ("mirrors", findings.mirrors)):
+        for a, b in pairs[:SHOWN]:
+            click.echo(f"  {kind}: {_printable(a)} = {_printable(b)}")
+    for each in findings.skipped[:SHOWN]:
+        click.echo(f"  broken: {_printable(each.name)}: {each.reason}")
+    if html:
+        from kvzoo.media.clips import written_whole
+
+        try:
+            with written_whole(html) as beside:
+                beside.write_text(sheet(findings, rows, source), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--html {html}: {error.strerror}") from None
+        click.echo(f"contact sheet in {html}")
+    if not findings.seen:
+        raise InputError(f"{source}: nothing in it can be used")
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()
+
+
+def _made_from(path: Path, out: Path, said: dict) -> str:
+    """Return a hash over the settings and over names, sizes and times of all files; what `out` writes is left out."""
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
+    own = (str(out), f"{out}.work{os.sep}", str(out.with_name(f".{out.name}")))
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        if file.is_file() and not str(file).startswith(own) and file.name != f"{out.stem}.skipped.csv":
+            status = file.stat()
+            digest.update(os.fsencode(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n"))
+    if said["options"].get("csv"):
+        digest.update(Path(said["options"]["csv"]).read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _say_finished(file: Path, made_from: str) -> None:
+    """Say that a store is there already.
+
+    Raises:
+        InputError: it is another one.
+    """
+    from kvzoo.data.hdf5 import Hdf5, open_store
+
+    with open_store(file) as opened:
+        same = opened.attrs.get("made_from") == made_from
+    if not same:
+        raise InputError(f"--out {file}: is there already, made from other files or settings; give another name")
+    store = Hdf5(str(file))
+    frames = sum(video.frames for video in store.videos)
+    click.echo(f"{file} is finished: {len(store.videos)} clips, {frames} frames{_skipped(file, store)}")
+
+
 def _runs(videos: Iterable, values_of: Callable) -> list[tuple[str, int, int, float]]:
     """Return (file, start, stop, value) of each run of equal values: frames from start to before stop."""
     rows = []
@@ -78,5 +292,8 @@ def _runs(videos: Iterable, values_of: Callable) -> list[tuple[str, int, int, fl
 def _write_csv(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
     from kvzoo.media.clips import written_whole
 
-    with written_whole(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+    with (
+        written_whole(path) as beside,
+        open(beside, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         csv.writer(file, lineterminator="\n").writerows([header, *rows])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of
+from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of, size_of
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
 
 # MOT Challenge keeps the images of SEQUENCE in SEQUENCE/img1, and its frame rate in SEQUENCE/seqinfo.ini.
@@ -48,11 +48,14 @@ class Frames(Source):
             videos.append(Video(name, len(files), fps, group=name, label=label, key=ordered))
         super().__init__(videos, skipped)
 
+    def size_of(self, video: Video) -> str:
+        return size_of(video.key[0])
+
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         out = []
         for file in video.key[start:stop]:
             try:
-                out.append(square(pixels(file), image_size, channels))
+                out.append(square(pixels(file), image_size, channels, self.whole))
             except BROKEN as error:
                 raise BrokenVideo(f"{Path(file).name}: {reason_of(error)}") from None
         return np.stack(out)

@@ -33,3 +33,12 @@ def reason_of(error: Exception) -> str:
         return "no such file"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return reason[0].lower() + reason[1:]
+
+
+def size_of(path: str | Path) -> str:
+    """Return an image's size as "1280x720", "" where it is none any more."""
+    try:
+        with Image.open(path) as image:
+            return f"{image.width}x{image.height}"
+    except BROKEN:
+        return ""

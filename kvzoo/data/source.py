@@ -67,18 +67,36 @@ class Source:
         videos: the usable ones, in a fixed order.
         skipped: what was found and cannot be used.
         version: of a built-in source's clips; 1 for files.
+        whole: frames are shown whole, with black beside them, instead of cut to their centred square.
     """
 
     version = 1
+    whole = False
+    travels: tuple[str, ...] = ()  # private attributes that decoding in another process needs
 
     def __init__(self, videos: Iterable[Video], skipped: Iterable[Skipped] = ()):
         self.videos = list(videos)
         self.skipped = list(skipped)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set up what belongs to this process: locks, and what is kept."""
         self._cache: OrderedDict[tuple, np.ndarray] = OrderedDict()
         self._cached_bytes = 0
         self._lock = threading.Lock()
         # Threads that want the same chunk wait for one decoding of it; others seldom share a lock.
         self._decoding = [threading.Lock() for _ in range(LOCKS)]
+
+    def __getstate__(self) -> dict:
+        # Another process is told how to decode; which videos, it is told one by one.
+        kept = {
+            name: value for name, value in self.__dict__.items() if not name.startswith("_") or name in self.travels
+        }
+        return {**kept, "videos": [], "skipped": []}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         """Return frames start to stop as uint8 (stop - start, image_size, image_size, channels).
@@ -90,6 +108,10 @@ class Source:
         """
         raise NotImplementedError
 
+    def size_of(self, video: Video) -> str:
+        """Return a video's own size as "1280x720", "" where it has none: drawn ones."""
+        return ""
+
     def fingerprint(self) -> str:
         """Return a hash over what the source holds: names, lengths, groups and labels, not pixels."""
         rows = [f"{type(self).__name__} {self.version}"]
@@ -100,7 +122,8 @@ class Source:
     def read(self, video: Video, indices: Sequence[int], image_size: int, channels: int) -> np.ndarray:
         """Return the frames at `indices` of a video, uint8 (len(indices), image_size, image_size, channels).
 
-        Frames are cut to a centred square and resized (area averaging down, bilinear up).
+        Frames are cut to a centred square, or shown whole where `whole` says so, and resized (area averaging down,
+        bilinear up).
 
         Raises:
             BrokenVideo: they cannot be decoded.
@@ -144,15 +167,24 @@ class Source:
             self._cached_bytes += frames.nbytes
 
 
-def square(frame: np.ndarray, image_size: int, channels: int) -> np.ndarray:
-    """Return an RGB or grey uint8 frame as (image_size, image_size, channels), cut to its centred square."""
+def square(frame: np.ndarray, image_size: int, channels: int, whole: bool = False) -> np.ndarray:
+    """Return an RGB or grey uint8 frame as (image_size, image_size, channels).
+
+    It is cut to its centred square; `whole` shows all of it, with black on two sides.
+    """
     height, width = frame.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    frame = frame[top : top + side, left : left + side]
-    if side != image_size:
+    side = max(height, width) if whole else min(height, width)
+    if not whole:
+        top, left = (height - side) // 2, (width - side) // 2
+        frame = frame[top : top + side, left : left + side]
+    size = (max(1, round(frame.shape[1] * image_size / side)), max(1, round(frame.shape[0] * image_size / side)))
+    if size != frame.shape[1::-1]:
         filter_ = cv2.INTER_AREA if side > image_size else cv2.INTER_LINEAR
-        frame = cv2.resize(frame, (image_size, image_size), interpolation=filter_)
+        frame = cv2.resize(frame, size, interpolation=filter_)
+    if whole:
+        top, left = (image_size - size[1]) // 2, (image_size - size[0]) // 2
+        right, bottom = image_size - size[0] - left, image_size - size[1] - top
+        frame = cv2.copyMakeBorder(frame, top, bottom, left, right, cv2.BORDER_CONSTANT)
     if frame.ndim == 2 or frame.shape[2] == 1:
         frame = frame.reshape(image_size, image_size, 1)
         return frame if channels == 1 else np.repeat(frame, 3, axis=2)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of
+from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of, size_of
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
 from kvzoo.errors import InputError
 
@@ -27,6 +27,8 @@ class Strips(Source):
     Raises:
         InputError: no image, or an order that is not one.
     """
+
+    travels = ("_places",)
 
     def __init__(
         self,
@@ -55,6 +57,9 @@ class Strips(Source):
             videos.append(Video(name, frames, native_fps, group=name, label=label, key=(str(file), vertical, frames)))
         super().__init__(videos, skipped)
 
+    def size_of(self, video: Video) -> str:
+        return size_of(video.key[0])
+
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         path, vertical, count = video.key
         try:
@@ -64,7 +69,7 @@ class Strips(Source):
             raise BrokenVideo(reason_of(error)) from None
         if self._places is not None:
             frames = [frames[place] for place in self._places]
-        return np.stack([square(frame, image_size, channels) for frame in frames[start:stop]])
+        return np.stack([square(frame, image_size, channels, self.whole) for frame in frames[start:stop]])
 
 
 def _geometry(file: Path, layout: str, frames: int | None) -> tuple[bool, int]:

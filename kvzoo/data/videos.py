@@ -14,9 +14,11 @@ from pathlib import Path
 
 import av
 import av.error
+import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from kvzoo.data import layouts
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
 from kvzoo.errors import InputError
 
@@ -27,6 +29,12 @@ COLUMNS = ("path", "start", "end", "label")
 # Files kept open where the last read ended: reading on costs no second decoding. A decoder of
 # full-HD video holds some 60 MB.
 OPEN_FILES = 4
+
+MOST_PIXELS = 1 << 26  # of a frame; damaged headers promise frames that no memory holds
+# What PyAV raises for damaged files; IndexError where a stream turns up in the middle.
+FAULTS = (OSError, ValueError, IndexError, av.error.FFmpegError)
+
+PAUSE = 3600.0  # seconds; a longer one between two frames is a mistake of the file
 
 
 class Videos(Source):
@@ -41,23 +49,43 @@ class Videos(Source):
         path: folder of video files, searched with its subfolders.
         csv: a CSV with a column `path` (relative to the folder) and optionally `start` and `end` in
             seconds and `label`; only what it lists is read, a row a clip.
+        layout: "ucf101", "hmdb51" or "kinetics": labels, groups and parts as that set has them.
+        lists: of a layout: the folder of its split files, or its CSV.
+        fold: of a layout: which of its splits, from 1.
+        part: of a layout: "train", "test", "validate" or "all".
 
     Raises:
-        InputError: no video file, or a CSV that is not as said above.
+        InputError: no video file, or a CSV or lists that are not as said above.
     """
 
-    def __init__(self, path: str, csv: str | None = None):
+    def __init__(
+        self,
+        path: str,
+        csv: str | None = None,
+        layout: str | None = None,
+        lists: str | None = None,
+        fold: int = 1,
+        part: str = "all",
+    ):
         folder, videos, skipped = Path(path), [], []
-        rows = _rows_of(Path(csv), folder) if csv else [{"path": file} for file in files_under(folder, ENDINGS)]
+        if layout and csv:
+            raise InputError(f"data.csv: the layout {layout} has lists of its own; give one of the two")
+        if layout:
+            rows = layouts.rows_of(layout, folder, ENDINGS, lists, fold, part)
+        else:
+            rows = _rows_of(Path(csv), folder) if csv else [{"path": file} for file in files_under(folder, ENDINGS)]
         files = list(dict.fromkeys(row["path"] for row in rows))
         with ThreadPoolExecutor(8) as pool:
             opened = dict(zip(files, pool.map(lambda file: _open(file, folder), files), strict=True))
         for row in rows:
             video = opened[row["path"]]
-            if isinstance(video, Video) and csv:
+            if isinstance(video, Video) and (csv or layout):
                 video = _cut(video, row)
             (videos if isinstance(video, Video) else skipped).append(video)
         super().__init__(videos, list(dict.fromkeys(skipped)))
+
+    def _begin(self) -> None:
+        super()._begin()
         self._readers: OrderedDict[_File, _Reader] = OrderedDict()
         self._readers_lock = threading.Lock()
 
@@ -70,8 +98,8 @@ class Videos(Source):
             for i, stamp in enumerate(stamps):
                 frame = reader.frame_at(stamp)
                 missing += frame.pts != stamp
-                out[i] = square(reader.upright(frame), image_size, channels)
-        except (OSError, ValueError, av.error.FFmpegError) as error:
+                out[i] = square(reader.upright(frame), image_size, channels, self.whole)
+        except FAULTS as error:
             raise BrokenVideo(_reason(error)) from None
         if 2 * missing > len(stamps):
             raise BrokenVideo(f"{missing} of the frames {start} to {start + len(stamps) - 1} cannot be decoded")
@@ -80,6 +108,9 @@ class Videos(Source):
             while len(self._readers) > OPEN_FILES:
                 self._readers.popitem(last=False)
         return out
+
+    def size_of(self, video: Video) -> str:
+        return video.key.size
 
     def _reader(self, file: "_File", stamp: int) -> "_Reader":
         """Return a reader that is at or before a time: the one that ended there, or a new one."""
@@ -128,7 +159,7 @@ class Stream:
                     self.broken = f"nothing can be decoded after {i} of {self.frames} frames"
                     return
                 image = reader.upright(frame)
-            except (OSError, ValueError, av.error.FFmpegError) as error:
+            except FAULTS as error:
                 self.broken = f"{_reason(error)}, after {i} of {self.frames} frames"
                 return
             if frame.pts != stamp:
@@ -159,6 +190,8 @@ class _File:
         stamps: time of each frame, rising.
         base: seconds that a time counts.
         keys: times of the frames at which decoding can begin, rising; empty where it must begin at the first.
+        size: "1280x720".
+        aspect: width of a pixel, where its height is 1.
         counted: the file's times are not those of its frames: frames are told by counting.
         cut: the file ends before its video does.
     """
@@ -167,6 +200,8 @@ class _File:
     stamps: np.ndarray
     base: float
     keys: list[int]
+    size: str = ""
+    aspect: float = 1.0
     counted: bool = False
     cut: bool = False
 
@@ -178,6 +213,7 @@ class _Reader:
         self.shown: av.VideoFrame | None = None
         self._next: av.VideoFrame | None = None
         self._frames = self._decode(file, key)
+        self._aspect = file.aspect
         # One for all frames: setting up a conversion takes longer than a small frame's.
         self._reformatter = VideoReformatter()
 
@@ -202,11 +238,17 @@ class _Reader:
         return self._peek() is None
 
     def upright(self, frame: av.VideoFrame) -> np.ndarray:
-        """Return a frame as RGB uint8 (H, W, 3), turned as its file says; valid while the frame is."""
-        rgb = self._reformatter.reformat(frame, format="rgb24")
+        """Return a frame as RGB uint8 (H, W, 3) of square pixels, turned as its file says; valid while the frame is.
+
+        Of an interlaced frame it is the first field, the rows between filled in.
+        """
+        width = None if self._aspect == 1 else max(2, 2 * round(frame.width * self._aspect / 2))
+        rgb = self._reformatter.reformat(frame, width=width, format="rgb24")
         plane = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: rgb.height, : 3 * rgb.width]
         image = rows.reshape(rgb.height, rgb.width, 3)
+        if frame.interlaced_frame and rgb.height > 1:
+            image = cv2.resize(np.ascontiguousarray(image[::2]), (rgb.width, rgb.height))
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
@@ -221,6 +263,7 @@ class _Reader:
             stream = _video_stream(container)
             # Several files are read at once: threads within one would only crowd the cores.
             stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
             if key is not None:
                 try:
                     container.seek(key, stream=stream)
@@ -271,6 +314,12 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
                 return Skipped(name, "no video stream")
             if stream.codec_context is None:
                 return Skipped(name, "no decoder for its video")
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > MOST_PIXELS:
+                return Skipped(
+                    name, f"frames of {width}x{height} pixels; {MOST_PIXELS / 1e6:.0f} million are read at most"
+                )
+            aspect = float(stream.sample_aspect_ratio or 1)
             packets, end, cut = [], 0, False
             for packet in container.demux(stream):
                 if packet.pts is None:
@@ -293,24 +342,29 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
         # After a seek in an MPEG program stream FFmpeg guesses times, too.
         seekable = not counted and container_format != "mpeg"
         keys = sorted({pts for pts, key, _ in packets if key}) if seekable else []
-        file = _File(str(path), stamps, base, keys, counted, cut)
+        file = _File(
+            str(path), stamps, base, keys, f"{width}x{height}", aspect if 0.1 < aspect < 10 else 1.0, counted, cut
+        )
         _Reader(file).frame_at(int(stamps[0]))
-    except (OSError, ValueError, av.error.FFmpegError) as error:
+    except FAULTS as error:
         return Skipped(name, _reason(error))
-    seconds = (stamps[-1] - stamps[0]) * base
+    gaps = np.diff(stamps)
+    if len(gaps):
+        gaps = np.where(gaps * base > PAUSE, np.median(gaps), gaps)
+    shown = np.concatenate([[0], np.cumsum(gaps)])
+    seconds = shown[-1] * base
     fps = round(float((len(stamps) - 1) / seconds), 4) if seconds > 0 else 25.0
     video = Video(name, len(stamps), fps, group=name, label=label_of(path, folder), key=file)
-    gaps = np.diff(stamps)
     if len(gaps) > 1 and np.abs(gaps - np.median(gaps)).max() > np.median(gaps) / 2:
         # A variable rate is made steady at the average: each time takes the frame shown at it.
-        wanted = stamps[0] + np.arange(len(stamps)) / (fps * base)
-        video = replace(video, times=np.searchsorted(stamps, wanted + 0.5, side="right") - 1)
+        wanted = np.arange(len(stamps)) / (fps * base)
+        video = replace(video, times=np.searchsorted(shown, wanted + 0.5, side="right") - 1)
     return video
 
 
 def _reason(error: Exception) -> str:
     """Return why a file cannot be read, in a few words and without its path."""
-    if isinstance(error, av.error.InvalidDataError):
+    if isinstance(error, (av.error.InvalidDataError, av.error.EOFError, IndexError)):
         return "not a video, or damaged"
     if isinstance(error, FileNotFoundError):
         return "no such file"
@@ -369,6 +423,8 @@ def _cut(video: Video, row: dict) -> Video | Skipped:
     """Return the span of a video that a CSV's row names."""
     if row["label"] is not None:
         video = replace(video, label=row["label"])
+    if row.get("group"):
+        video = replace(video, group=row["group"])
     first = round(row["start"] * video.fps)
     stop = video.frames if row["end"] is None else min(round(row["end"] * video.fps), video.frames)
     name = f"{video.name}[{first / video.fps:.2f}-{stop / video.fps:.2f}s]"

@@ -1,0 +1,101 @@
+"""How published sets of labelled clips are laid out: which files belong to a part, their labels and groups."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from kvzoo.data.source import files_under
+from kvzoo.errors import InputError
+
+HMDB_PARTS = {"1": "train", "2": "test"}  # 0: in neither
+
+# Clips of one film share its scenes: UCF101 numbers them by class, HMDB51 names the film before its tags.
+UCF_GROUP = re.compile(r"v_(.+_g\d+)_c\d+")
+HMDB_GROUP = re.compile(r"(.+?)_[a-z_]+_[a-z]_(?:cm|nm)_np\d_")
+
+
+def rows_of(layout: str, folder: Path, endings: tuple[str, ...], lists: str | None, fold: int, part: str) -> list[dict]:
+    """Return the clips of a part, each with path, start, end (seconds), label and group.
+
+    Args:
+        layout: "ucf101" (CLASS/v_CLASS_gNN_cNN.avi, trainlist01.txt, …), "hmdb51" (CLASS/NAME.avi,
+            CLASS_test_split1.txt, …) or "kinetics" (a CSV with label, youtube_id, time_start, time_end, split; files
+            named ID_START_END.mp4, or ID.mp4 for whole ones).
+        folder: of the videos.
+        endings: of video files.
+        lists: folder of the lists, or the CSV.
+        fold: which of the three splits, from 1.
+        part: "train", "test", "validate" or "all".
+
+    Raises:
+        InputError: lists that are not there or not as said above, or a part that has no clip.
+    """
+    if lists is None:
+        raise InputError(
+            f"data.lists: the layout {layout} wants its {'CSV' if layout == 'kinetics' else 'folder of lists'}"
+        )
+    try:
+        rows = list(
+            {"ucf101": _ucf101, "hmdb51": _hmdb51, "kinetics": _kinetics}[layout](folder, endings, Path(lists), fold)
+        )
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"data.lists: {lists}: {getattr(error, 'strerror', None) or error}") from None
+    kept = [row for row in rows if part in ("all", row.pop("part"))]
+    if not kept:
+        raise InputError(f"data.lists: {lists}: no clip of the part {part!r}, fold {fold}")
+    return kept
+
+
+def _ucf101(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> Iterator[dict]:
+    for part in ("train", "test"):
+        table = lists / f"{part}list{fold:02d}.txt"
+        if not table.is_file():
+            raise InputError(
+                f"data.lists: {table}: no such file; UCF101's splits are trainlist01.txt, testlist01.txt, …"
+            )
+        for line in filter(None, map(str.strip, table.read_text(encoding="utf-8").splitlines())):
+            name = line.split()[0]
+            group = UCF_GROUP.search(name)
+            yield _row(folder / name, Path(name).parent.name, group.group(1) if group else name, part)
+
+
+def _hmdb51(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> Iterator[dict]:
+    tables = sorted(lists.glob(f"*_test_split{fold}.txt"))
+    if not tables:
+        raise InputError(f"data.lists: {lists}: no file *_test_split{fold}.txt, as HMDB51 has them")
+    for table in tables:
+        label = table.name.removesuffix(f"_test_split{fold}.txt")
+        for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+            if not line.strip():
+                continue
+            name, _, part = line.strip().rpartition(" ")
+            if part not in ("0", "1", "2"):
+                raise InputError(f"{table}:{number}: a name and 0, 1 or 2 are wanted. Received: {line!r}")
+            group = HMDB_GROUP.match(name)
+            yield _row(
+                folder / label / name.strip(), label, group.group(1) if group else name, HMDB_PARTS.get(part, "")
+            )
+
+
+def _kinetics(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> Iterator[dict]:
+    stems = {file.stem: file for file in files_under(folder, endings)}
+    wanted = ("label", "youtube_id", "time_start", "time_end", "split")
+    with open(lists, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if missing := [name for name in wanted if name not in (reader.fieldnames or ())]:
+            raise InputError(f"{lists}:1: no column {missing[0]!r}; Kinetics has {', '.join(wanted)}")
+        for line in reader:
+            try:
+                start, end = float(line["time_start"]), float(line["time_end"])
+            except (TypeError, ValueError):
+                raise InputError(f"{lists}:{reader.line_num}: time_start and time_end in seconds are wanted") from None
+            name = line["youtube_id"]
+            cut = f"{name}_{int(start):06d}_{int(end):06d}"
+            whole = cut not in stems and name in stems
+            path = stems[name] if whole else stems.get(cut, folder / f"{cut}.mp4")
+            yield _row(path, line["label"], name, line["split"], start if whole else 0.0, end if whole else None)
+
+
+def _row(path: Path, label: str, group: str, part: str, start: float = 0.0, end: float | None = None) -> dict:
+    return {"path": path, "label": label, "group": group, "part": part, "start": start, "end": end}
