@@ -85,7 +85,7 @@ def page(compared, folder):
 class Elements(HTMLParser):
     """Elements of a page as (tag, attributes), its text, and whether each one that was opened was closed."""
 
-    EMPTY = ("meta", "img", "source", "br", "line", "circle", "polyline")
+    EMPTY = ("meta", "img", "source", "br", "line", "polyline")
 
     def __init__(self, page: str):
         super().__init__()

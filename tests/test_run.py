@@ -72,7 +72,8 @@ def test_a_fit_leaves_what_it_promises(recipe):
     assert {"recipe.lock.yaml", "model.keras", "history.csv", "loss.png", "log.txt"} <= names
     assert {f"samples/step-{s:06d}.{e}" for s in (0, 4, 8, 10) for e in ("png", "gif")} <= names
     assert {n for n in names if n.startswith("checkpoints")} == {f"checkpoints/step-{s:08d}.npz" for s in (6, 9, 10)}
-    assert not [n for n in names if "part" in n or ".writer" in n]
+    assert {"report.html", "state.json", "timing.json"} <= names
+    assert not [n for n in names if "part" in n]
     with open(run.path / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["0", "4", "8", "10"]

@@ -3,22 +3,20 @@
 Figures stand in one column only where they were measured under the same conditions.
 """
 
-import base64
-import io
 import json
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from kvzoo.errors import InputError
+from kvzoo.media.charts import chart
 from kvzoo.media.clips import written_whole
+from kvzoo.media.pages import render, webp
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run import evaluate as evaluation
 from kvzoo.run.folder import RunFolder
@@ -143,8 +141,8 @@ def compare(runs: Sequence[str | os.PathLike], clips: int = CLIPS, out: str | os
     from kvzoo import zoo
     from kvzoo.data.pipeline import open_data
     from kvzoo.losses.base import to_uint8
+    from kvzoo.run.history import History
     from kvzoo.run.samples import fixed_clips
-    from kvzoo.run.training import History
 
     recipes = check(runs, out)
     if not 1 <= clips <= MOST:
@@ -265,18 +263,14 @@ def write_page(comparison: Comparison, out: str | os.PathLike) -> Path:
         comparison: of `compare`.
         out: a folder, made if it is not there.
     """
-    import jinja2
-
     rows, clips = comparison.rows, comparison.clips
     gain = _gain(clips, rows)
     # A short clip in its own time would flicker: a round lasts a second and a half at least.
     rate = min(comparison.fps, max(2.0, clips.shape[1] / 1.5))
     pictures, lossless = _pictures(comparison, gain, rate)
     names = ", ".join(row.name for row in rows)
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        resources.files("kvzoo.apps").joinpath("compare.html.j2").read_text(encoding="utf-8")
-    )
-    page = template.render(
+    page = render(
+        "apps/compare.html.j2",
         rows=rows,
         names=names,
         columns=COLUMNS,
@@ -293,7 +287,7 @@ def write_page(comparison: Comparison, out: str | os.PathLike) -> Path:
         white=255 // gain,
         rate=f"{rate:.3g}",
         fps=f"{comparison.fps:.3g}",
-        chart=_chart(rows),
+        chart=chart([row.curve for row in rows]),
     )
     path = Path(out) / PAGE
     try:
@@ -321,7 +315,7 @@ def _pictures(comparison: Comparison, gain: int, rate: float) -> tuple[list[tupl
         _side_by_side(clip, [row.output[i] for row in comparison.rows], gain) for i, clip in enumerate(comparison.clips)
     ]
     for lossless in (True, False):
-        pictures = [(_webp(f, rate, lossless), _webp(f[len(f) // 2 :][:1], rate, lossless)) for f in frames]
+        pictures = [(webp(f, rate, lossless), webp(f[len(f) // 2 :][:1], rate, lossless)) for f in frames]
         if sum(len(uri) for pair in pictures for uri in pair) <= PICTURES:
             return pictures, lossless
     while len(pictures) > 1 and sum(len(uri) for pair in pictures for uri in pair) > PICTURES:
@@ -344,45 +338,3 @@ def _side_by_side(clip: np.ndarray, outputs: Sequence[np.ndarray], gain: int) ->
                 picture[:, down, across, :3] = part
                 picture[:, down, across, 3] = 255
     return picture
-
-
-def _webp(frames: np.ndarray, rate: float, lossless: bool) -> str:
-    file, images = io.BytesIO(), [Image.fromarray(frame) for frame in frames]
-    how = {"lossless": True, "quality": 60} if lossless else {"quality": 85}
-    images[0].save(
-        file, "WEBP", save_all=True, append_images=images[1:], duration=round(1000 / rate), loop=0, method=3, **how
-    )
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-
-
-def _chart(rows: Sequence[Row]) -> dict | None:
-    """Return the places of curves, axes and ticks in a drawing of 480 by 260; None where there is no curve."""
-    points = [(x, y) for row in rows for x, y in zip(*row.curve, strict=True) if math.isfinite(y)]
-    if not points:
-        return None
-    left, right, top, bottom = 44, 468, 12, 220
-    end = max(1, max(x for x, _ in points))
-    steps = [x for x in _ticks(0, end) if x <= end]
-    values = _ticks(min(y for _, y in points), max(y for _, y in points))
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = left + (right - left) * x / end
-        return round(across, 1), round(bottom - (bottom - top) * (y - values[0]) / (values[-1] - values[0]), 1)
-
-    curves = [[place(x, y) for x, y in zip(*row.curve, strict=True) if math.isfinite(y)] for row in rows]
-    return {
-        "curves": curves,
-        "dots": max(map(len, curves)) <= 30,
-        "steps": [(place(x, values[0])[0], f"{x:,.6g}") for x in steps],
-        "values": [(place(0, y)[1], f"{y:g}") for y in values],
-        "box": (left, right, top, bottom),
-    }
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Return four to eight round numbers that hold low and high between them."""
-    span = max(high - low, 1e-3 * max(abs(high), 1.0))
-    power = 10.0 ** math.floor(math.log10(span / 4))
-    width = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= 5)
-    first, last = math.floor(low / width), math.ceil(high / width)
-    return [round(i * width, 10) for i in range(first, max(last, first + 1) + 1)]

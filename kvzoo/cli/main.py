@@ -19,6 +19,8 @@ VERBS = {
     "explain": "a recipe with all its values, and where each comes from",
     "fit": "train what a recipe says",
     "resume": "go on with a run that was cut",
+    "runs": "the runs of a folder: how far each is, and its best figure",
+    "report": "a run's page, made again: samples, curves, figures, recipe",
     "evaluate": "how good a run's model is on held-out clips, with the conditions",
     "reconstruct": "a video above what a run's model makes of it",
     "anomaly": "where videos are not as those that a run's model was trained on",

@@ -229,6 +229,9 @@ class Adversarial(AlternatingModel):
 
     # One step
 
+    def updates(self, name: str) -> int:
+        return 1 if name == "network" else self.critic_steps
+
     def alternate(self, data) -> dict:
         real, given = self._given(data)
         size = ops.shape(real)[0]

@@ -91,6 +91,19 @@ def global_norm(gradients: Sequence):
     return ops.sqrt(sum(squares, ops.zeros(())))
 
 
+class PerStep(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule over steps for an optimizer that is applied several times in each of them."""
+
+    def __init__(self, schedule: Callable, updates: int):
+        self.schedule, self.updates = schedule, updates
+
+    def __call__(self, step):
+        return self.schedule(step // self.updates)
+
+    def get_config(self):
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "updates": self.updates}
+
+
 class Players(keras.optimizers.Optimizer):
     """The optimizers of several networks as one, so that all their state is saved, resumed and, on JAX, passed on.
 
@@ -283,9 +296,15 @@ class AlternatingModel(VideoModel):
         if name != "network" and self.critic_learning_rate is not None:
             settings["learning_rate"] = self.critic_learning_rate
         player = type(optimizer).from_config(settings)
+        if callable(player._learning_rate) and self.updates(name) > 1:
+            player._learning_rate = PerStep(player._learning_rate, self.updates(name))
         # Each player has a scale of its own: their losses differ.
         half = self.dtype_policy.name == "mixed_float16"
         return keras.optimizers.LossScaleOptimizer(player, name=name) if half else player
+
+    def updates(self, name: str) -> int:
+        """Return how often a step updates a network."""
+        return 1
 
     def update(self, name: str, pull: Callable):
         """Pull a network's gradients back by pull(scale) -> gradients, update it, return their norm."""

@@ -97,6 +97,9 @@ class Conditional(AlternatingModel):
 
     # One step
 
+    def updates(self, name: str) -> int:
+        return self.g_steps if name == "network" else 1
+
     def alternate(self, data) -> dict:
         given = self._given(data)
         made, pull = self.make(given)

@@ -1,13 +1,15 @@
 """Clips as PNG strips, animated GIFs and mp4 files. All arrays are uint8 (T, H, W, C), C 1 or 3."""
 
+import json
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 GAP = 2  # pixels between clips in a picture
 PAPER = 255
@@ -40,10 +42,20 @@ def stack(images: Sequence[np.ndarray], axis: int, gap: int = GAP) -> np.ndarray
     return np.concatenate(parts[:-1], axis=axis)
 
 
-def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write a picture (H, W, C)."""
+def write_png(path: str | os.PathLike, image: np.ndarray, note: Mapping | None = None) -> None:
+    """Write a picture (H, W, C); `note`, plain JSON values that say what is on it, goes into the file (`read_note`)."""
+    text = PngInfo()
+    text.add_text("Description", json.dumps(note or {}))
     with written_whole(path) as beside:
-        _pil(image).save(beside)
+        _pil(image).save(beside, pnginfo=text)
+
+
+def read_note(path: str | os.PathLike) -> dict:
+    """Return what `write_png` noted of a picture; {} where there is no note."""
+    with Image.open(path) as image, suppress(ValueError, AttributeError):
+        note = json.loads(image.text["Description"]) if "Description" in image.text else {}
+        return note if isinstance(note, dict) else {}
+    return {}
 
 
 def write_gif(path: str | os.PathLike, clip: Iterable[np.ndarray], fps: float) -> None:

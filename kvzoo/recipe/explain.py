@@ -5,7 +5,7 @@ from typing import Any
 
 from kvzoo import catalog
 from kvzoo.recipe.resolve import Recipe
-from kvzoo.recipe.text import Keys
+from kvzoo.recipe.text import Keys, dotted
 
 
 def explained(recipe: Recipe) -> Iterator[tuple[Keys, Any, str]]:
@@ -14,6 +14,15 @@ def explained(recipe: Recipe) -> Iterator[tuple[Keys, Any, str]]:
     Lists are values as a whole unless mappings are in them; so are mappings that a spec does not list, and empty ones.
     """
     return _leaves(recipe, (), recipe.values)
+
+
+def explained_run(recipe: Recipe) -> Iterator[tuple[Keys, Any, str]]:
+    """Return the same of a run's recipe, with the origins of values from its lock file that they had when it began."""
+    known = recipe.lock.get("origins", {})
+    for keys, value, origin in explained(recipe):
+        place = recipe.origins.get(keys)
+        from_lock = place is not None and place.line > 0
+        yield keys, value, known.get(dotted(keys), origin) if from_lock else origin
 
 
 def as_yaml(recipe: Recipe) -> str:

@@ -82,8 +82,10 @@ def load(
     if not isinstance(lock, dict):
         raise InputError(f"{tree.origin(('lock',))}: lock: a mapping is wanted. Received: {lock!r}")
     # A run goes on, and is used, without the weights that it began with.
-    values = _Checker(tree, check_paths, check_weights=check_paths and not lock).run(smoke)
-    stem = lock.get("recipe") if isinstance(lock.get("recipe"), str) else file.name.split(".")[0]
+    checker = _Checker(tree, check_paths, check_weights=check_paths and not lock)
+    checker.lock(lock)
+    values = checker.run(smoke)
+    stem = lock.get("recipe") or file.name.split(".")[0]
     return Recipe(Path(stem).name or "recipe", values, tree.origins, lock)
 
 
@@ -259,6 +261,10 @@ class _Checker:
         self.tree = tree
         self.check_paths = check_paths
         self.check_weights = check_weights
+
+    def lock(self, lock: dict) -> None:
+        """Refuse a lock that somebody has edited to what it cannot be."""
+        self._validate(schema.Lock, lock, ("lock",))
 
     def run(self, smoke: bool) -> dict:
         top = {"fit": {}, **self.tree.values}

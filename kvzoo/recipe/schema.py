@@ -8,7 +8,7 @@ import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model, field_validator, model_validator
 
 from kvzoo.registry import Option
 
@@ -65,6 +65,53 @@ class FineTuning(Section):
     ] = "all"
 
 
+# Endings of metrics' names of which more is better, and of which less is.
+HIGHER = ("psnr", "ssim", "accuracy", "diversity")
+LOWER = ("loss", "l1", "mse", "error", "entropy")
+
+
+def mode_of(name: str, mode: str = "auto") -> str:
+    """Return "max" where a higher value of a metric is better, "min" where a lower one is; `mode` if it says.
+
+    Raises:
+        ValueError: neither the mode nor the name tells.
+    """
+    if mode != "auto":
+        return mode
+    for found, endings in (("max", HIGHER), ("min", LOWER)):
+        if name.endswith(endings):
+            return found
+    raise ValueError(f"{name}: whether more of it is better cannot be told from its name; mode: min or max says it")
+
+
+Mode = Annotated[Literal["auto", "min", "max"], Field(description="which is better; auto: as the name tells")]
+
+
+def _tells_its_mode(section):
+    mode_of(section.monitor, section.mode)
+    return section
+
+
+class Best(Section):
+    """Keys of `fit.best`; the metric's name alone will do."""
+
+    monitor: Annotated[str, Field(description="a column of history.csv, such as val_psnr")]
+    mode: Mode = "auto"
+    _tells = model_validator(mode="after")(_tells_its_mode)
+
+
+class EarlyStopping(Section):
+    """Keys of `fit.early_stopping`, as keras.callbacks.EarlyStopping has them; its epochs are intervals of sample_every."""
+
+    monitor: Annotated[str, Field(description="a column of history.csv")] = "val_loss"
+    min_delta: Annotated[float, Field(ge=0, description="less than this is no improvement")] = 0.0
+    patience: Annotated[int, Field(ge=0, description="intervals without improvement before it stops")] = 0
+    mode: Mode = "auto"
+    baseline: Annotated[float | None, Field(description="what has to be improved on")] = None
+    start_from_epoch: Annotated[int, Field(ge=0, description="intervals before it begins to watch")] = 0
+    _tells = model_validator(mode="after")(_tells_its_mode)
+
+
 class Fit(Section):
     """Keys of `fit`."""
 
@@ -86,7 +133,18 @@ class Fit(Section):
         PositiveInt, Field(description="steps between samples, validations and rows of history")
     ] = 200
     checkpoint_every: Annotated[PositiveInt, Field(description="steps between checkpoints")] = 200
+    keep: Annotated[PositiveInt, Field(description="checkpoints that stay: the last ones")] = 3
+    best: Annotated[Best | None, Field(description="a metric; the checkpoint where it was best stays too")] = None
+    early_stopping: Annotated[
+        EarlyStopping | None, Field(description="stops where a metric gets no better; Keras's own settings")
+    ] = None
+    validation_freq: Annotated[PositiveInt, Field(description="intervals of sample_every between validations")] = 1
     validation_clips: Annotated[PositiveInt, Field(description="held-out examples that each validation reads")] = 128
+
+    @field_validator("best", mode="before")
+    @classmethod
+    def _by_name(cls, best: Any) -> Any:
+        return {"monitor": best} if isinstance(best, str) else best
 
 
 class RecipeModel(Section):
@@ -97,6 +155,21 @@ class RecipeModel(Section):
     data: Annotated[dict[str, Any], Field(description="where clips come from")]
     fit: Annotated[Fit, Field(description="how the model is trained")]
     callbacks: Annotated[list[Named], Field(description="registered callbacks and their options")] = []
+    track: Annotated[
+        list[Literal["tensorboard"]], Field(description="where figures go too; a plugin's tracker is a callback")
+    ] = []
+
+
+class Lock(BaseModel):
+    """What a run's lock file says of the run; anything more is for people to read."""
+
+    model_config = ConfigDict(strict=True)
+
+    recipe: str | None = None
+    data: str | None = None
+    classes: list[str] | None = None
+    videos: dict[str, int | dict[str, int | float]] = {}
+    origins: dict[str, str] = {}
 
 
 _TYPES = {
@@ -135,4 +208,6 @@ def options_model(name: str, options: Mapping[str, Option], base: type[Section] 
 @functools.cache
 def fixed_keys() -> dict[str, list[str]]:
     """Return the fixed keys of each section by the section's dotted name."""
-    return {"": list(RecipeModel.model_fields), "fit": list(Fit.model_fields), "data": [*Data.model_fields, "tests"]}
+    sections = {"": RecipeModel, "fit": Fit, "data": Data, "fit.best": Best, "fit.early_stopping": EarlyStopping}
+    keys = {name: list(section.model_fields) for name, section in sections.items()}
+    return {**keys, "data": [*keys["data"], "tests"]}

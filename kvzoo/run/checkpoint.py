@@ -6,7 +6,9 @@ array carries a checksum, so that a damaged file is noticed.
 
 import json
 import logging
+import os
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -15,53 +17,94 @@ import numpy as np
 
 from kvzoo.errors import InputError
 from kvzoo.media.clips import written_whole
+from kvzoo.run.folder import RunFolder
 
 log = logging.getLogger("kvzoo")
 
-KEEP = 3
+BEST = "best.npz"
 
 
-def save(folder: Path, model: keras.Model, step: int, record: dict) -> Path:
-    """Write all state of a compiled model after `step` steps; old checkpoints beyond the last KEEP go.
+def save(folder: Path, model: keras.Model, step: int, record: dict, keep: int = 3) -> Path:
+    """Write all state of a compiled model after `step` steps; of the checkpoints only the last `keep` stay.
 
     Args:
         folder: the run's checkpoints.
         model: built and compiled.
         step: training steps done.
         record: plain JSON values to keep with it.
+        keep: at least 1.
     """
     path = folder / f"step-{step:08d}.npz"
     arrays = {f"{i:05d}:{_path(v)}": _to_numpy(v) for i, v in enumerate(_variables(model))}
     text = json.dumps({**record, "step": step})
     with written_whole(path) as beside, open(beside, "wb") as file:
         np.savez(file, record=np.frombuffer(text.encode(), np.uint8), **arrays)
-    for old in found(folder)[:-KEEP]:
+        # A power cut after the renaming must not leave a name without its bytes.
+        file.flush()
+        os.fsync(file.fileno())
+    for old in found(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
 
 
+def keep_best(path: Path) -> None:
+    """Keep a checkpoint as the best one, whatever becomes of the last ones."""
+    with written_whole(path.with_name(BEST)) as beside:
+        beside.unlink(missing_ok=True)
+        try:
+            os.link(path, beside)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, beside)
+
+
 def found(folder: Path) -> list[Path]:
     """Return the checkpoints of a run, oldest first."""
-    return sorted(f for f in folder.glob("step-*.npz") if re.fullmatch(r"step-\d+\.npz", f.name))
+    return RunFolder(folder.parent).saved()
 
 
-def read_newest(folder: Path) -> tuple[dict, dict[str, np.ndarray]] | None:
+def read_newest(folder: Path, aside: bool = False) -> tuple[dict, dict[str, np.ndarray]] | None:
     """Return the newest whole checkpoint's record and arrays; None where there is no checkpoint.
+
+    Args:
+        folder: the run's checkpoints.
+        aside: whether damaged ones are renamed, so that they do not count among the last ones.
 
     Raises:
         InputError: there are checkpoints, and all are damaged.
     """
-    paths = found(folder)
+    paths, damaged = found(folder), []
     for path in reversed(paths):
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            return json.loads(arrays.pop("record").tobytes()), arrays
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            read = _read(path)
+        except DAMAGE as error:
             log.warning("%s is damaged and left aside: %s", path, error)
+            damaged.append(path)
+            continue
+        for each in damaged if aside else ():
+            each.replace(each.with_suffix(".damaged"))
+        return read
     if paths:
         raise InputError(f"{folder}: all {len(paths)} checkpoints are damaged")
     return None
+
+
+# What reading a file that is cut, garbled or made to do harm can raise.
+DAMAGE = (OSError, ValueError, KeyError, EOFError, MemoryError, RecursionError, RuntimeError, zipfile.BadZipFile)
+
+
+def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    with zipfile.ZipFile(path) as archive:
+        # As they are written they are not packed: what is read takes no more memory than the file.
+        if any(m.compress_type != zipfile.ZIP_STORED for m in archive.infolist()):
+            raise ValueError("packed, as kvzoo writes none")
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    record = json.loads(arrays.pop("record").tobytes())
+    if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+        raise ValueError("no step in its record")
+    if wrong := [name for name in arrays if not re.match(r"\d{5}:", name)]:
+        raise ValueError(f"{wrong[0]!r} is no name of a variable")
+    return record, arrays
 
 
 def restore(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:

@@ -1,8 +1,13 @@
 """The run folder: where everything that one fit makes lies. Needs no Keras."""
 
+import json
 import os
 import re
+import socket
+import time
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,6 +17,29 @@ from kvzoo.media.clips import written_whole
 from kvzoo.recipe.resolve import Recipe, load, to_yaml
 
 LOCK = "recipe.lock.yaml"
+STATES = ("running", "done", "interrupted", "failed", "killed", "unknown")
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run is.
+
+    Attributes:
+        state: one of STATES; "killed" where its process ended without a word, "unknown" of a run of an older version.
+        step: steps done and saved.
+        steps: that it is to have; None where nothing says.
+        message: why it ended.
+        pid, host: of the process that wrote this.
+        time: when, in seconds since 1970.
+    """
+
+    state: str = "unknown"
+    step: int = 0
+    steps: int | None = None
+    message: str = ""
+    pid: int | None = None
+    host: str = ""
+    time: float = 0.0
 
 
 class RunFolder:
@@ -31,6 +59,11 @@ class RunFolder:
         return self.path / "model.keras"
 
     @property
+    def best(self) -> Path:
+        """The plain network where the metric of `fit.best` was best."""
+        return self.path / "best.keras"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -41,6 +74,10 @@ class RunFolder:
     @property
     def history(self) -> Path:
         return self.path / "history.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
 
     @property
     def log(self) -> Path:
@@ -75,23 +112,79 @@ class RunFolder:
     def take(self) -> None:
         """Become the one writer of this folder.
 
+        The lock is the system's, so that it goes with the process that has it, however that ends; the file that it is
+        on stays, for another process may be about to lock it.
+
         Raises:
-            InputError: another process writes to it.
+            InputError: another process writes to it, or nobody can.
         """
         try:
             self._writer.acquire(timeout=0)
         except Timeout:
-            raise InputError(f"{self.path}: another process is writing to this run") from None
+            last = self._noted()
+            who = f"process {last.pid} on {last.host}" if last.state == "running" else "another process"
+            raise InputError(f"{self.path}: {who} is writing to this run") from None
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written to: {error.strerror}") from None
+        # What a killed process had half written.
+        for left in self.path.rglob(".*.part*"):
+            left.unlink(missing_ok=True)
 
     def leave(self) -> None:
         """Give the right to write back."""
         self._writer.release()
-        (self.path / ".writer").unlink(missing_ok=True)
+
+    def note(self, state: str, step: int, steps: int, message: str = "") -> None:
+        """Write down how far the run is."""
+        noted = State(state, step, steps, message, os.getpid(), socket.gethostname(), time.time())
+        with written_whole(self.path / "state.json") as beside:
+            beside.write_text(json.dumps(asdict(noted), indent=2) + "\n", encoding="utf-8")
+
+    def state(self) -> State:
+        """Return how far the run is: what was noted, where no process that should have noted more is gone."""
+        noted = self._noted()
+        step = max([step_of(f) for f in self.saved()], default=0)
+        if noted.state == "unknown" or (noted.state == "running" and not self._is_written()):
+            state = "killed" if noted.state == "running" else "unknown"
+            return State(state, step, noted.steps, noted.message, noted.pid, noted.host, noted.time)
+        return noted
+
+    def saved(self) -> list[Path]:
+        """Return the checkpoints, oldest first."""
+        return sorted(f for f in self.checkpoints.glob("step-*.npz") if re.fullmatch(r"step-\d+\.npz", f.name))
+
+    def _noted(self) -> State:
+        # A file that anybody can edit: what is no state says nothing.
+        try:
+            given = json.loads((self.path / "state.json").read_text(encoding="utf-8"))
+            noted = State(**given)
+        except (OSError, ValueError, TypeError, RecursionError):
+            return State()
+        numbers = (noted.step, noted.steps or 0, noted.pid or 0, noted.time)
+        if noted.state not in STATES or not all(isinstance(n, (int, float)) for n in numbers):
+            return State()
+        return State(**{**given, "message": str(noted.message), "host": str(noted.host)})
+
+    def _is_written(self) -> bool:
+        other = FileLock(self.path / ".writer")
+        try:
+            other.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:
+            return False
+        other.release()
+        return False
 
     def write_lock(self, values: dict) -> None:
         with written_whole(self.path / LOCK) as beside, open(beside, "w", encoding="utf-8") as file:
             file.write("# A resolved recipe: `kvzoo fit` takes it and makes this run again.\n")
             to_yaml(values, file)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step that a checkpoint was written at."""
+    return int(checkpoint.stem.removeprefix("step-"))
 
 
 def planned(recipe_name: str, out: str | os.PathLike | None) -> Path:
@@ -132,13 +225,18 @@ def create(path: Path) -> RunFolder:
     Raises:
         InputError: it cannot be made.
     """
-    folder = RunFolder(path)
+    folder, new = RunFolder(path), not os.path.exists(path)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.checkpoints.mkdir()
         folder.samples.mkdir()
+    except FileExistsError:
+        raise InputError(f"--out {path}: another run has just begun there") from None
     except OSError as error:
-        raise InputError(f"--out {path}: {error.strerror}") from None
+        for made in (folder.samples, folder.checkpoints, *([folder.path] if new else [])):
+            with suppress(OSError):
+                made.rmdir()
+        raise InputError(f"--out {path}: cannot be written to: {error.strerror}") from None
     folder.take()
     _link_latest(path)
     return folder

@@ -15,6 +15,9 @@ from kvzoo.media.clips import stack, strip, write_gif, write_png
 COUNT = 8  # clips in a sample
 COURSE = 5  # frames that show how a clip goes on
 FRAMES = 8  # of each generated clip in a picture: the whole would be wider than a screen
+GAP = 4  # pixels between the clips of a picture
+GAIN = 4  # times an error is shown: a twentieth of the range, as good networks have it, would be black
+ERROR = f"error × {GAIN}"
 
 
 @dataclass(frozen=True)
@@ -87,24 +90,32 @@ def draw(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
 
 
 def _reconstruct(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
-    """Input above and reconstruction below."""
+    """Input above, reconstruction below it, its error below that."""
     seen = to_uint8(model.predict_on_batch(shown.clips))
-    rows = [stack([strip(a), strip(b)], axis=0, gap=0) for a, b in zip(shown.clips, seen, strict=True)]
-    write_png(path.with_suffix(".png"), stack(rows, axis=0, gap=4))
-    pairs = [np.concatenate([a, b], axis=1) for a, b in zip(shown.clips, seen, strict=True)]
-    write_gif(path.with_suffix(".gif"), stack(pairs, axis=2), shown.fps)
+    examples = list(zip(shown.clips, seen, _error(seen, shown.clips), strict=True))
+    note = {"clips": len(examples), "gap": GAP, "rows": ["input", "reconstruction", ERROR]}
+    strips = [stack([strip(part) for part in parts], axis=0, gap=0) for parts in examples]
+    write_png(path.with_suffix(".png"), stack(strips, axis=0, gap=GAP), note)
+    write_gif(path.with_suffix(".gif"), stack([np.concatenate(parts, axis=1) for parts in examples], axis=2), shown.fps)
     return {}
+
+
+def _error(made: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return GAIN times the absolute difference of two uint8 arrays, clipped."""
+    return np.minimum(GAIN * np.abs(made.astype(int) - wanted), 255).astype(np.uint8)
 
 
 def _generate(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
     """Clips of the same noise, labels or images through the whole run, and beneath each what it is made of."""
     made = parts_of(model, shown)
-    rows = [to_frames(part, len(made["clip"][0])) for part in made.values()]
+    names, rows = [*made], [to_frames(part, len(made["clip"][0])) for part in made.values()]
     if "image" in (x.name for x in model.network.inputs):
+        names.insert(0, "image")
         rows.insert(0, np.repeat(shown.clips[: len(rows[0]), :1], len(rows[0][0]), axis=1))
     at = np.linspace(0, len(rows[0][0]) - 1, FRAMES).round().astype(int)
     strips = [stack([strip(part[i][at]) for part in rows], axis=0, gap=0) for i in range(len(rows[0]))]
-    write_png(path.with_suffix(".png"), stack(strips, axis=0, gap=4))
+    note = {"clips": len(strips), "gap": GAP, "rows": names}
+    write_png(path.with_suffix(".png"), stack(strips, axis=0, gap=GAP), note)
     columns = [np.concatenate([part[i] for part in rows], axis=1) for i in range(len(rows[0]))]
     write_gif(path.with_suffix(".gif"), stack(columns, axis=2), shown.fps)
     real, clips = shown.clips / 255.0, (made["clip"] + 1) / 2
@@ -143,8 +154,7 @@ def _spread(clips: np.ndarray) -> float:
 def _translate(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
     """Inputs, prediction, target and its error, one below the other; the picture has a column for each time."""
     made = to_uint8(model.predict_on_batch(shown.clips))
-    error = np.abs(made.astype(int) - shown.targets).astype(np.uint8)
-    rows = [to_colour(part) for part in (shown.clips, made, shown.targets, error)]
+    rows = [to_colour(part) for part in (shown.clips, made, shown.targets, _error(made, shown.targets))]
     given, wanted = (list(times) for times in shown.times)
     columns = sorted({*given, *wanted})
     paper = np.full(rows[0].shape[2:], 255, np.uint8)
@@ -160,7 +170,9 @@ def _translate(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
     half = (len(strips) + 1) // 2
     strips += [np.full_like(strips[0], 255)] * (2 * half - len(strips))
     sides = [stack(side, axis=0, gap=8) for side in (strips[:half], strips[half:])]
-    write_png(path.with_suffix(".png"), stack(sides, axis=1, gap=8))
+    write_png(
+        path.with_suffix(".png"), stack(sides, axis=1, gap=8), {"rows": ["inputs", "prediction", "target", ERROR]}
+    )
 
     def at(part: np.ndarray, times: list, time: int) -> np.ndarray:
         """The frames of a time: those of the last one before it that there are, or the first."""

@@ -4,18 +4,18 @@ A Keras epoch is one interval of `sample_every` steps here: at its end the model
 of history written and a sample drawn.
 """
 
-import csv
-import io
 import json
 import logging
 import math
 import os
+import shutil
 import signal
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
 
 import keras
 
@@ -23,41 +23,12 @@ from kvzoo.errors import Interrupted, TrainingFailed
 from kvzoo.media.clips import written_whole
 from kvzoo.run import checkpoint
 from kvzoo.run.folder import RunFolder
+from kvzoo.run.history import History
 
 log = logging.getLogger("kvzoo")
 
 
-class History:
-    """history.csv: a row an interval, with columns as they come.
-
-    Attributes:
-        rows: by step, in order.
-    """
-
-    def __init__(self, folder: RunFolder, upto: int | None = None):
-        self._path = folder.history
-        self.rows: list[dict[str, float]] = []
-        if upto is not None and self._path.exists():
-            with open(self._path, newline="") as file:
-                rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-            # Rows behind the checkpoint are made again.
-            self.rows = [{**r, "step": int(r["step"])} for r in rows if r["step"] <= upto]
-
-    def add(self, row: dict[str, float]) -> None:
-        self.rows.append(row)
-        columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        # repr keeps every bit, so that equal runs have equal files.
-        writer.writerows({k: repr(v) for k, v in row.items()} for row in self.rows)
-        with written_whole(self._path) as beside:
-            beside.write_text(text.getvalue())
-
-    def curve(self, name: str) -> tuple[list[int], list[float]]:
-        """Return the steps and values of one column."""
-        have = [row for row in self.rows if name in row]
-        return [row["step"] for row in have], [row[name] for row in have]
+LAST = 20  # steps that a rate is the mean of
 
 
 class Timing:
@@ -65,7 +36,8 @@ class Timing:
 
     wall_s counts training, validation, samples and checkpoints up to `steps`, over all the processes that
     made them; the rest is of the last process. step_s is the median of the intervals' mean seconds a step, data
-    included, without validation, samples, checkpoints and the first step, which traces and compiles.
+    included, without validation, samples, checkpoints and the first step, which traces and compiles. waiting is the
+    share of these steps' time in which the next batch was not there yet.
     """
 
     def __init__(self, folder: RunFolder, step: int):
@@ -76,30 +48,42 @@ class Timing:
             self._before = json.loads(self._path.read_text()) if self._path.is_file() else {"wall_s": None}
         self._started = self._last = time.perf_counter()
         self._first, self._steps, self._intervals = True, [], []
+        self._waits: list[float] = []
+        self._taken = 0.0
 
     def go(self) -> None:
         """Count from here on: what was done since the last step is not part of one."""
         self._last = time.perf_counter()
 
-    def step(self) -> None:
-        """Note the end of a step."""
+    def step(self, ready: Callable[[float], float]) -> None:
+        """Note the end of a step; ready(start) says when its batch was there."""
         if not self._first:
-            self._steps.append(time.perf_counter() - self._last)
+            now = time.perf_counter()
+            self._steps.append(now - self._last)
+            self._waits.append(min(max(ready(self._last) - self._last, 0.0), now - self._last))
         self._first = False
         self.go()
+
+    def pace(self) -> tuple[float, float] | None:
+        """Return the mean seconds of the last steps, and the share of them that was waiting; None before there is one."""
+        taken, waited = self._steps[-LAST:], self._waits[-LAST:]
+        return (statistics.fmean(taken), sum(waited[-len(taken) :]) / (sum(taken) or 1.0)) if taken else None
 
     def interval(self) -> None:
         """Note the end of an interval."""
         if self._steps:
             self._intervals.append(statistics.fmean(self._steps))
+            self._taken += sum(self._steps)
         self._steps = []
 
     def write(self, steps: int) -> None:
         wall, means = self._before["wall_s"], self._intervals or self._steps
+        taken = self._taken + sum(self._steps)
         record = {
             "steps": steps,
             "wall_s": None if wall is None else wall + time.perf_counter() - self._started,
             "step_s": statistics.median(means) if means else self._before.get("step_s"),
+            "waiting": sum(self._waits) / taken if taken else self._before.get("waiting"),
             "peak_memory_mb": _peak_memory_mb(),
             "backend": keras.backend.backend(),
             "device": _device(),
@@ -150,6 +134,7 @@ class Signals:
         self.received = signal.Signals(number).name
 
 
+EVERY = 60  # seconds between lines of progress within a long interval
 INTERVALS = 3  # so many in a row beyond a bound are a collapse
 LEAST_DIVERSITY = 0.1  # of the sample's clips, in parts of the real ones'
 LEAST_CRITIC_LOSS = 0.05  # below it a critic is hardly ever wrong, and its gradient says little
@@ -180,11 +165,12 @@ class Loop(keras.callbacks.Callback):
         history: of the run.
         step: steps done before.
         total: steps at the end.
-        checkpoint_every: steps.
+        settings: a recipe's `fit`.
         sample: draws a sample, given the step, and returns its figures.
         signals: asked after each step.
         record: what checkpoints keep beside the arrays.
         progress: told of each step and interval.
+        trackers: told of each row of history.
     """
 
     def __init__(
@@ -193,21 +179,36 @@ class Loop(keras.callbacks.Callback):
         history: History,
         step: int,
         total: int,
-        checkpoint_every: int,
+        settings: Mapping,
         sample: Callable[[int], dict[str, float]],
         signals: Signals,
         record: Callable[[], dict],
         progress: "Progress",
+        trackers: Sequence[Callable[[dict], None]] = (),
     ):
         super().__init__()
         self.folder, self.history, self.step, self.total = folder, history, step, total
-        self.checkpoint_every, self.sample, self.signals = checkpoint_every, sample, signals
-        self.record, self.progress = record, progress
+        self.settings, self.sample, self.signals = settings, sample, signals
+        self.record, self.progress, self.trackers = record, progress, trackers
+        self.ready: Callable[[int, float], float] = lambda batch, start: start  # of the `fit` that runs now
+        self.stopped = ""  # why it stopped early
         self.timing = Timing(folder, step)
         self.interval = 0  # steps of the intervals that run now; set before `fit`
         self.metrics_at_start: list | None = None
         self._saved_at = step
         self._clock = (time.perf_counter(), step)
+        self._batches = 0  # of this `fit`
+        self._average = None
+
+    def on_train_begin(self, logs=None):
+        self._batches = 0
+
+    def on_test_begin(self, logs=None):
+        self._average = averaged(self.model)
+        self._average.__enter__()
+
+    def on_test_end(self, logs=None):
+        self._average.__exit__(None, None, None)
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.metrics_at_start is not None:
@@ -222,13 +223,15 @@ class Loop(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         logs = {name: float(value) for name, value in (logs or {}).items()}
-        self.timing.step()
+        self.timing.step(lambda start: self.ready(self._batches, start))
+        self._batches += 1
         if bad := [name for name, value in logs.items() if not math.isfinite(value)]:
             raise TrainingFailed(self._explain_nan(bad[0], logs[bad[0]]))
+        self.progress.pace = self.timing.pace()
         self.progress.step(self.step, logs)
         if self.step == self._interval_end:
             return  # on_epoch_end saves, with the interval's row of history written
-        if self.step % self.checkpoint_every == 0 or self.signals.received:
+        if self.step % self.settings["checkpoint_every"] == 0 or self.signals.received:
             self.save()
         self._stop_if_told()
         self.timing.go()
@@ -238,21 +241,47 @@ class Loop(keras.callbacks.Callback):
         now = time.perf_counter()
         then, step = self._clock
         row = {"step": self.step, **{k: float(v) for k, v in (logs or {}).items()}, **self.sample(self.step)}
-        self.history.add(row)
-        self.progress.interval(row, (now - then) / max(1, self.step - step))
+        self.add(row, (now - then) / max(1, self.step - step))
         for warning in collapses(self.history.rows):
             log.warning("step %d: %s", self.step, warning)
-        if self.step % self.checkpoint_every == 0 or self.signals.received or self.step == self.total:
+        best = self.best_here()
+        if watched := self.settings["early_stopping"]:
+            self.stopped = self.history.stops_early(watched) or ""
+            self.model.stop_training = bool(self.stopped)
+        due = self.step % self.settings["checkpoint_every"] == 0
+        if due or best or self.stopped or self.signals.received or self.step == self.total:
             self.save()
-        if self.step < self.total:
+        if best:
+            self.keep_best()
+        if self.step < self.total and not self.stopped:
             self._stop_if_told()
+
+    def add(self, row: dict[str, float], seconds: float) -> None:
+        """Write a row of history and tell everybody of it; `seconds` a step."""
+        self.history.add(row)
+        self.progress.interval(row, seconds)
+        for tracker in self.trackers:
+            tracker(row)
+
+    def best_here(self) -> bool:
+        """Return whether the metric that `fit.best` names is at its best at this step."""
+        wanted = self.settings["best"]
+        best = self.history.best(wanted) if wanted else None
+        return best is not None and best[1] == self.step
+
+    def keep_best(self) -> None:
+        """Keep this step's checkpoint and network as the best ones."""
+        checkpoint.keep_best(checkpoint.found(self.folder.checkpoints)[-1])
+        with written_whole(self.folder.best) as beside:
+            shutil.copyfile(self.folder.model, beside)
 
     def save(self) -> None:
         """Write a checkpoint and the plain network, unless this step has one."""
         if self._saved_at == self.step:
             return
-        checkpoint.save(self.folder.checkpoints, self.model, self.step, self.record())
-        save_network(self.model.network, self.folder)
+        checkpoint.save(self.folder.checkpoints, self.model, self.step, self.record(), self.settings["keep"])
+        with averaged(self.model):
+            save_network(self.model.network, self.folder)
         self.timing.write(self.step)
         self._saved_at = self.step
 
@@ -268,6 +297,27 @@ class Loop(keras.callbacks.Callback):
         return f"{name} is {value} at step {self.step}; {good}"
 
 
+@contextmanager
+def averaged(model: keras.Model):
+    """Within, the weights are their moving average, where the optimizer keeps one (`use_ema`)."""
+    inner = [
+        getattr(o, "inner_optimizer", o) for o in getattr(model.optimizer, "players", {0: model.optimizer}).values()
+    ]
+    # Before the first update an average is of nothing.
+    keeping = [o for o in inner if o.use_ema and int(keras.ops.convert_to_numpy(o.iterations))]
+    pairs = [
+        pair for o in keeping for pair in zip(o._trainable_variables, o._model_variables_moving_average, strict=True)
+    ]
+    before = [keras.ops.convert_to_numpy(variable) for variable, _ in pairs]
+    for variable, average in pairs:
+        variable.assign(average)
+    try:
+        yield
+    finally:
+        for (variable, _), value in zip(pairs, before, strict=True):
+            variable.assign(value)
+
+
 def save_network(network: keras.Model, folder: RunFolder) -> None:
     """Write the plain network whole or not at all."""
     with written_whole(folder.model) as beside:
@@ -275,22 +325,30 @@ def save_network(network: keras.Model, folder: RunFolder) -> None:
 
 
 class Progress:
-    """One live line on a terminal, a line an interval elsewhere and in the log."""
+    """One live line on a terminal; elsewhere and in the log a line an interval, and one a minute within long ones.
 
-    def __init__(self, total: int, step: int):
+    Attributes:
+        pace: seconds a step and the share of them that was waiting for data, of the last steps; None when not known.
+    """
+
+    def __init__(self, total: int, step: int, console=None):
         self._total, self._bar, self._task = total, None, None
-        if sys.stdout.isatty() and sys.stderr.isatty():
+        self._said = time.perf_counter()
+        self.pace: tuple[float, float] | None = None
+        if console is not None or (sys.stdout.isatty() and sys.stderr.isatty()):
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
 
             columns = (
                 TextColumn("step {task.completed}/{task.total}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[logs]}"),
+                BarColumn(bar_width=12),
+                TextColumn("{task.fields[pace]}"),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[logs]}"),
             )
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("", total=total, completed=step, logs="")
+            self._bar = Bar(*columns, console=console or Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("", total=total, completed=step, logs="", pace="")
 
     def __enter__(self) -> "Progress":
         if self._bar:
@@ -303,14 +361,30 @@ class Progress:
 
     def step(self, step: int, logs: dict[str, float]) -> None:
         if self._bar:
-            self._bar.update(self._task, completed=step, logs=_in_words(logs))
+            self._bar.update(self._task, completed=step, logs=_in_words(logs), pace=self._pace_in_words())
+        if time.perf_counter() - self._said > EVERY:
+            left = _duration((self._total - step) * self.pace[0]) if self.pace else "?"
+            level = logging.DEBUG if self._bar else logging.INFO
+            log.log(
+                level, "step %d/%d  %s  %s, %s left", step, self._total, _in_words(logs), self._pace_in_words(), left
+            )
+            self._said = time.perf_counter()
 
     def interval(self, row: dict[str, float], seconds: float) -> None:
         """Log one row of history; `seconds` a step, validation included."""
         left = (self._total - row["step"]) * seconds
         values = {k: v for k, v in row.items() if k != "step"}
+        waiting = f", {self.pace[1]:.0%} waiting for data" if self.pace and self.pace[1] > 0.005 else ""
         end = f", {_duration(left)} left" if left > 0 else ""
-        log.info("step %d/%d  %s  %.3f s/step%s", row["step"], self._total, _in_words(values), seconds, end)
+        log.info("step %d/%d  %s  %.3f s/step%s%s", row["step"], self._total, _in_words(values), seconds, waiting, end)
+        self._said = time.perf_counter()
+
+    def _pace_in_words(self) -> str:
+        if self.pace is None:
+            return ""
+        seconds, waiting = self.pace
+        rate = f"{1 / seconds:.3g} steps/s" if 0 < seconds < 1 else f"{seconds:.3g} s/step"
+        return f"{rate}, {waiting:.0%} waiting for data"
 
 
 def _in_words(values: dict[str, float]) -> str:

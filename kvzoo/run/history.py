@@ -1,0 +1,125 @@
+"""history.csv: what a run measured, a row an interval. Needs no Keras."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from kvzoo.media.clips import written_whole
+from kvzoo.recipe.schema import mode_of
+from kvzoo.run.folder import RunFolder
+
+# What metrics' names begin or end with, and the panel that they share.
+PANELS = (
+    ("psnr", "PSNR in dB"),
+    ("g_loss", "loss"),
+    ("d_loss", "loss"),
+    ("loss", "loss"),
+    ("accuracy", "accuracy"),
+    ("g_norm", "gradient norm"),
+    ("d_norm", "gradient norm"),
+)
+# What says best how good a run is, where its recipe does not: the first that it has.
+TELLING = ("val_psnr", "val_accuracy", "val_loss", "diversity", "loss")
+
+
+class History:
+    """The rows of history.csv, with columns as they come.
+
+    Attributes:
+        rows: by step, in order.
+    """
+
+    def __init__(self, folder: RunFolder, upto: float | None = None):
+        self._path = folder.history
+        self.rows: list[dict[str, float]] = []
+        if upto is not None and self._path.exists():
+            with open(self._path, newline="") as file:
+                rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+            # Rows behind the checkpoint are made again.
+            self.rows = [{**r, "step": int(r["step"])} for r in rows if r["step"] <= upto]
+
+    def add(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        # repr keeps every bit, so that equal runs have equal files.
+        writer.writerows({k: repr(v) for k, v in row.items()} for row in self.rows)
+        with written_whole(self._path) as beside:
+            beside.write_text(text.getvalue())
+
+    def names(self) -> list[str]:
+        """Return the columns but for the step."""
+        return list(dict.fromkeys(name for row in self.rows for name in row if name != "step"))
+
+    def curve(self, name: str) -> tuple[list[int], list[float]]:
+        """Return the steps and values of one column."""
+        have = [row for row in self.rows if name in row]
+        return [row["step"] for row in have], [row[name] for row in have]
+
+    def best(self, wanted: Mapping | None = None) -> tuple[str, int, float] | None:
+        """Return the name of a metric, the step after 0 where it was best and its value there.
+
+        Args:
+            wanted: {"monitor": …, "mode": …} of a recipe's `fit.best`; the first of TELLING that there is when None.
+        """
+        name = wanted["monitor"] if wanted else next((n for n in TELLING if n in self.names()), None)
+        points = [(step, value) for step, value in zip(*self.curve(name), strict=True) if step] if name else []
+        if not points:
+            return None
+        sign = -1 if mode_of(name, wanted["mode"] if wanted else "auto") == "max" else 1
+        value, step = min((sign * value, step) for step, value in points)
+        return name, step, sign * value
+
+    def stops_early(self, watched: Mapping) -> str | None:
+        """Return why the run is to stop, in words; None where it is not.
+
+        Args:
+            watched: a recipe's `fit.early_stopping`; it means what keras.callbacks.EarlyStopping makes of it.
+        """
+        name = watched["monitor"]
+        sign = -1 if mode_of(name, watched["mode"]) == "max" else 1
+        best, best_at, wait = math.inf, 0, 0
+        # The row of step 0 is of no interval.
+        for interval, row in enumerate(row for row in self.rows if row["step"]):
+            if name not in row or interval < watched["start_from_epoch"]:
+                continue
+            value, wait = sign * row[name], wait + 1
+            if value < best - watched["min_delta"]:
+                best, best_at = value, row["step"]
+                if watched["baseline"] is None or value < sign * watched["baseline"] - watched["min_delta"]:
+                    wait = 0
+            elif wait >= watched["patience"] and interval > 0:
+                return f"{name} is no better than {sign * best:.4g}, which it was at step {best_at}"
+        return None
+
+
+def metric_of(name: str, tests: Iterable[str]) -> tuple[str, str]:
+    """Return the metric behind a column, and the part of the data that it is of.
+
+    Args:
+        name: of the column.
+        tests: names of the further test sets.
+    """
+    prefixes = {"val": "held out", **{f"test_{test}": test for test in tests}}
+    # The longest first: one test set's name may begin another's.
+    for prefix in sorted(prefixes, key=len, reverse=True):
+        if name.startswith(f"{prefix}_"):
+            return name.removeprefix(f"{prefix}_"), prefixes[prefix]
+    return name, "training"
+
+
+def panels(history: History, tests: Sequence[str]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
+    """Return the curves of a run by name, in panels by their unit."""
+    out: dict[str, dict] = {}
+    for name in history.names():
+        metric, part = metric_of(name, tests)
+        for ending, unit in PANELS:
+            if metric.startswith(ending) or metric.endswith(ending):
+                out.setdefault(unit, {})[f"{metric}, {part}" if unit != metric else part] = history.curve(name)
+                break
+        else:
+            out.setdefault(metric, {})[part] = history.curve(name)
+    return out

@@ -1,0 +1,211 @@
+"""Files from strangers: refused, nothing executed, memory bounded."""
+
+import io
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import kvzoo
+from kvzoo.errors import InputError
+from kvzoo.recipe.resolve import load
+from kvzoo.run import checkpoint
+
+TINY = {"frames": 3, "image_size": 16, "latent_dim": 8, "units": 12, "width": 4}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> Path:
+    """A network's file as kvzoo writes it."""
+    path = tmp_path_factory.mktemp("good") / "model.keras"
+    kvzoo.get("gru_ae", **TINY).network.save(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_trace(tmp_path, monkeypatch):
+    """Whatever is executed would leave a file here."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not list(tmp_path.rglob("executed*"))
+
+
+def refused(path: Path) -> str:
+    """Refused as weights, with one line."""
+    with pytest.raises(InputError) as caught:
+        kvzoo.get("gru_ae", weights=path, **TINY)
+    assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(InputError):
+        kvzoo.zoo.transfer(kvzoo.get("gru_ae", **TINY), path)
+    return str(caught.value)
+
+
+def rewritten(good: Path, path: Path, **members: bytes) -> Path:
+    """Copy a .keras file with members replaced."""
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name in source.namelist():
+            if name not in members:
+                out.writestr(name, source.read(name))
+        for name, data in members.items():
+            out.writestr(name, data)
+    return path
+
+
+def test_a_lambda_is_not_run(tmp_path):
+    inputs = keras.Input((3, 16, 16, 1))
+    network = keras.Model(inputs, keras.layers.Lambda(lambda x: open("executed", "w") and x)(inputs))  # noqa: SIM115
+    network.save(tmp_path / "lambda.keras")
+    for left in tmp_path.glob("executed*"):
+        left.unlink()
+    assert "does not fit" in refused(tmp_path / "lambda.keras")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("os", "system"), ("their_package", "Layer"), ("builtins", "exec"), (None, "NoSuchLayer")]
+)
+def test_a_class_that_keras_does_not_know_is_not_imported(good, tmp_path, module, name):
+    (tmp_path / "their_package.py").write_text("open('executed', 'w')\nclass Layer: pass\n")
+    with zipfile.ZipFile(good) as archive:
+        config = json.loads(archive.read("config.json"))
+    config["config"]["layers"][1] |= {"module": module, "class_name": name, "registered_name": name}
+    path = rewritten(good, tmp_path / "class.keras", **{"config.json": json.dumps(config).encode()})
+    refused(path)
+
+
+def test_a_zip_bomb_is_not_unpacked(good, tmp_path):
+    path = rewritten(good, tmp_path / "bomb.keras", **{"model.weights.h5": bytes(200_000_000)})
+    assert path.stat().st_size < 1_000_000
+    refused(path)
+
+
+def test_weights_that_claim_to_be_huge_are_not_read(good, tmp_path):
+    with zipfile.ZipFile(good) as archive:
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(weights, "r+") as file:
+        found = []
+        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        del file[found[0]]
+        file.create_dataset(found[0], (10**6, 10**6), "f4", chunks=(1000, 1000), compression="gzip")
+    refused(rewritten(good, tmp_path / "claims.keras", **{"model.weights.h5": weights.getvalue()}))
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n" + bytes(100), b"not a model" * 100])
+def test_what_is_no_network(tmp_path, data):
+    for name in ("x.keras", "x.weights.h5"):
+        (tmp_path / name).write_bytes(data)
+        refused(tmp_path / name)
+
+
+RECIPE = """
+model: {name: gru_ae, frames: 3, image_size: 16, latent_dim: 8, units: 12, width: 4}
+data: {source: stick_actions, videos: 12, people: 4, seconds: 0.4, actions: [walk, bend]}
+fit: {steps: 3, batch_size: 2, sample_every: 2, checkpoint_every: 1, validation_clips: 4}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "small.yaml").write_text(RECIPE)
+    return kvzoo.fit(folder / "small.yaml", out=folder / "run").path
+
+
+class Executes:
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
+def npz(**arrays) -> bytes:
+    out = io.BytesIO()
+    np.savez(out, **arrays)
+    return out.getvalue()
+
+
+def packed() -> bytes:
+    out = io.BytesIO()
+    np.savez_compressed(out, record=np.frombuffer(b'{"step": 9}', np.uint8), **{"00000:a": np.zeros(50_000_000)})
+    return out.getvalue()
+
+
+def claims_huge() -> bytes:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 100)})
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("record.npy", npz_member(np.frombuffer(b'{"step": 9}', np.uint8)))
+        archive.writestr("00000:a.npy", header.getvalue())
+    return out.getvalue()
+
+
+def npz_member(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+RECORD = np.frombuffer(b'{"step": 9, "callbacks": []}', np.uint8)
+CHECKPOINTS = {
+    "pickle": lambda: npz(record=RECORD, **{"00000:a": np.array([Executes()], dtype=object)}),
+    "packed": packed,
+    "huge": claims_huge,
+    "path": lambda: npz(record=RECORD, **{"../../executed": np.zeros(3)}),
+    "no record": lambda: npz(**{"00000:a": np.zeros(3)}),
+    "no step": lambda: npz(record=np.frombuffer(b"[1]", np.uint8)),
+    "deep": lambda: npz(record=np.frombuffer(b"[" * 100_000, np.uint8)),
+    "empty": lambda: b"",
+    "text": lambda: b"step: 9",
+}
+
+
+@pytest.mark.parametrize("case", CHECKPOINTS)
+def test_a_checkpoint_is_data_or_left_aside(run, tmp_path, case, caplog):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "checkpoints" / "step-00000009.npz").write_bytes(CHECKPOINTS[case]())
+    record, _ = checkpoint.read_newest(copy / "checkpoints")
+    assert record["step"] == 3
+    assert "step-00000009.npz is damaged and left aside" in caplog.text
+
+
+def test_a_checkpoint_of_another_network_is_refused(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "checkpoints" / "step-00000009.npz").write_bytes(npz(record=RECORD, **{"00000:a": np.zeros(3)}))
+    with pytest.raises(InputError, match="the checkpoint has 1 variables"):
+        kvzoo.resume(copy, ["fit.steps=20"])
+
+
+LOCKS = {
+    "a tag": ("lock:", "lock: !!python/object/apply:os.system [touch executed]\nx:"),
+    "another name": ("recipe: small", "recipe: ../../../etc/passwd"),
+    "fingerprint in a list": ("  data: ", "  data: [1]\n  was: "),
+    "origins in a list": ("  origins:", "  origins: [1]\n  was:"),
+    "videos in a word": ("  videos:", "  videos: many\n  was:"),
+    "classes in a number": ("  fps: 25", "  fps: 25\n  classes: 7"),
+    "a lock that is a word": ("lock:", "lock: x\nwas:"),
+}
+
+
+@pytest.mark.parametrize("case", LOCKS)
+def test_a_lock_file_edited_by_hand_is_data_or_refused(run, tmp_path, case):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    file = copy / "recipe.lock.yaml"
+    old, new = LOCKS[case]
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    try:
+        recipe = load(file)
+    except InputError as error:
+        assert str(error).startswith(str(file)) and len(str(error).splitlines()) == 1
+    else:
+        assert recipe.name in ("small", "passwd")
+    for use in (lambda: kvzoo.run.report.report(copy), lambda: kvzoo.resume(copy), lambda: kvzoo.load(copy)):
+        try:
+            use()
+        except InputError as error:
+            assert len(str(error).splitlines()) == 1
