@@ -45,6 +45,18 @@ RECIPES = {
         "data": {"source": "stick_actions", "videos": 48, "people": 8, "sampler": {"name": "interpolate", "jitter": 4}},
         "fit": {"batch_size": 4, "sample_every": 200, "checkpoint_every": 200},
     },
+    "speednet": {
+        "model": {"name": "speednet", "frames": 16, "image_size": 64},
+        # Pairs: 8 clips a step, all of one size.
+        "data": {
+            "source": "stick_actions",
+            "cameras": "varied",
+            "videos": 48,
+            "people": 8,
+            "sampler": {"name": "speed_pair", "spatial": False},
+        },
+        "fit": {"batch_size": 4, "sample_every": 200, "checkpoint_every": 200},
+    },
 }
 
 
@@ -69,6 +81,8 @@ def keras_worker(name: str, reference: str) -> None:
     model = kvzoo.get(options.pop("name"), **options)
     rng, size = np.random.default_rng(0), recipe["fit"]["batch_size"]
     clips = [rng.integers(0, 256, (size, *shape), np.uint8) for shape in model.clip_shapes]
+    if model.loss_name == "binary_speed":
+        clips = [np.concatenate(2 * clips), np.arange(2 * size) % 2]
     for _ in range(2):
         model.train_on_batch(*clips)
     answer({"ready": True})
