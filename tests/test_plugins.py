@@ -79,8 +79,6 @@ def listed(site) -> dict[str, list]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
         patch.setenv("KVZOO_PLUGINS", ALLOWED)
-        # Builders are no business of TensorFlow's here, which takes seconds to import.
-        patch.setenv("KERAS_BACKEND", "numpy")
         registry._entry_points.cache_clear()
         rows: dict[str, list] = {}
         for row in states(at_once=4):
