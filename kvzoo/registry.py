@@ -318,12 +318,15 @@ class Registry:
         Args:
             pattern: shell-style wildcards.
         """
-        plugins = _plugin_entries(self.spec_type.group)
+        every = self.offered()
         if os.environ.get("KVZOO_STRICT") == "1":
-            for entry in plugins:
+            for entry in every:
                 self.load(entry)
-        every = [*self._own.values(), *plugins]
         return [e for e in every if fnmatch.fnmatchcase(e.name, pattern)]
+
+    def offered(self) -> list[Entry]:
+        """Return who offers what, built-ins first, without importing any plugin even with KVZOO_STRICT=1."""
+        return [*self._own.values(), *_plugin_entries(self.spec_type.group)]
 
     def names(self, pattern: str = "*") -> list[str]:
         """Return the names that `get` takes: plain ones, and "distribution:name" where one is shadowed."""
@@ -367,6 +370,8 @@ class Registry:
 
     def _unknown(self, name: str, distribution: str) -> UnknownNameError:
         noun, names = self.spec_type.noun, self.names()
+        if shut_out := blocked(name, self.spec_type.group):
+            return UnknownNameError(f"unknown {noun} {name!r}{shut_out}")
         if distribution and not self.offers(distribution):
             return UnknownNameError(f"unknown {noun} {name!r}: no plugin {distribution!r} is installed and allowed")
         hint = did_you_mean(name, names)
@@ -457,6 +462,15 @@ def allowed(distribution: str) -> bool:
     """Whether KVZOO_PLUGINS lets this distribution in: unset lets all in, empty none."""
     listed = os.environ.get("KVZOO_PLUGINS")
     return listed is None or any(same_name(distribution, x) for x in listed.split(","))
+
+
+def blocked(name: str, *groups: str) -> str:
+    """Return in words which plugin KVZOO_PLUGINS keeps from offering a name to these groups; "" where none."""
+    distribution, _, plain = name.rpartition(":")
+    for entry in (e for group in groups for e in installed(group) if not allowed(e.distribution)):
+        if entry.name == plain and (not distribution or same_name(entry.distribution, distribution)):
+            return f": it is of the plugin {entry.distribution}, which KVZOO_PLUGINS does not list"
+    return ""
 
 
 def same_name(a: str, b: str) -> bool:
