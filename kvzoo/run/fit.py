@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import grain
 import keras
 
 import kvzoo
 from kvzoo import catalog, zoo
-from kvzoo.data.pipeline import Data, batches, open_data
+from kvzoo.data.pipeline import Clips, Data, batches, open_data
 from kvzoo.errors import InputError, KvzooError
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
@@ -260,7 +261,7 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
 
         loop.interval = steps
         examples = _Examples(
-            batches(data.training, settings["batch_size"], settings["seed"], start=loop.step),
+            _training_batches(data.training, settings["batch_size"], settings["seed"], loop.step),
             data.training.sampler.sizes_vary,
         )
         with examples, _not_the_end(model.optimizer, loop.step + count * steps < total):
@@ -275,6 +276,17 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
                 shuffle=False,
                 verbose=0,
             )
+
+
+def _training_batches(clips: Clips, batch_size: int, seed: int, start: int):
+    """Return the endless batches of a run from step `start` on."""
+    if getattr(clips.source, "reader", "native") == "tfio":
+        if keras.backend.backend() != "tensorflow":
+            raise InputError(f"data.reader: tfio wants KERAS_BACKEND=tensorflow, this is {keras.backend.backend()}")
+        from kvzoo.run.tfio import stream
+
+        return stream(clips, batch_size, seed, start)
+    return batches(clips, batch_size, seed, start=start)
 
 
 @contextmanager
@@ -303,7 +315,7 @@ class _Examples:
         self._error: InputError | None = None
 
     def for_fit(self):
-        if keras.backend.backend() != "tensorflow":
+        if keras.backend.backend() != "tensorflow" or not isinstance(self._dataset, grain.IterDataset):
             return self._dataset
         import tensorflow as tf
 
