@@ -18,6 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from kvzoo.data.remote import tfio_mismatch
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, square
 from kvzoo.errors import InputError
 
@@ -81,13 +82,16 @@ class Hdf5(Source):
 
     Args:
         path: of the file.
+        reader: "native", or "tfio": training batches come from tensorflow-io's reader (`kvzoo.run.tfio`).
 
     Raises:
-        InputError: no store, one that was cut short, or of a newer version.
+        InputError: no store, one that was cut short, or of a newer version; or tensorflow-io that cannot work here.
     """
 
-    def __init__(self, path: str):
-        self.path = str(path)
+    def __init__(self, path: str, reader: str = "native"):
+        if reader == "tfio" and (said := tfio_mismatch()):
+            raise InputError(f"data.reader: {said}")
+        self.path, self.reader = str(path), reader
         with open_store(path) as file, _damage_told(path):
             self.shape = tuple(int(n) for n in file.attrs["shape"])
             offsets = file["offsets"][:]

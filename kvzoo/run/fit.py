@@ -15,11 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import grain
 import keras
 
 import kvzoo
 from kvzoo import catalog, zoo
-from kvzoo.data.pipeline import Data, batches, open_data
+from kvzoo.data.pipeline import Clips, Data, batches, open_data
 from kvzoo.errors import InputError, Interrupted, KvzooError, TrainingFailed, did_you_mean
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
@@ -415,7 +416,7 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
 
         loop.interval = steps
         examples = _Examples(
-            batches(data.training, settings["batch_size"], settings["seed"], start=loop.step),
+            _training_batches(data.training, settings["batch_size"], settings["seed"], loop.step),
             data.training.sampler.sizes_vary,
         )
         loop.ready = examples.ready
@@ -432,6 +433,17 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
                 shuffle=False,
                 verbose=0,
             )
+
+
+def _training_batches(clips: Clips, batch_size: int, seed: int, start: int):
+    """Return the endless batches of a run from step `start` on."""
+    if getattr(clips.source, "reader", "native") == "tfio":
+        if keras.backend.backend() != "tensorflow":
+            raise InputError(f"data.reader: tfio wants KERAS_BACKEND=tensorflow, this is {keras.backend.backend()}")
+        from kvzoo.run.tfio import stream
+
+        return stream(clips, batch_size, seed, start)
+    return batches(clips, batch_size, seed, start=start)
 
 
 @contextmanager
@@ -467,6 +479,8 @@ class _Examples:
         return self._ready[-1] if self._ready else start
 
     def for_fit(self):
+        if not isinstance(self._dataset, grain.IterDataset):
+            return self._dataset
         if not self._ahead:
             return self._dataset.map(self._noted)
         import tensorflow as tf
