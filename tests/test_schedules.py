@@ -24,7 +24,7 @@ LOSSES = {
     "mse": ("gru_ae", {}),
     "cross_entropy": ("tiny_c3d", {}),
     "binary_speed": ("speednet", {}),
-    "adversarial": ("videogan", {"critic_steps": 2, "variant": "wasserstein"}),
+    "adversarial": ("videogan", {"critic_steps": 2}),
     "conditional": ("pix2pix", {"g_steps": 2}),
 }
 EXPONENTIAL = {"name": "ExponentialDecay", "initial_learning_rate": 0.1, "decay_steps": 1, "decay_rate": 0.5}
@@ -183,7 +183,7 @@ def test_a_run_stops_early_keeps_its_best_and_is_not_gone_on_with_by_mistake(rec
     assert "stopped early: val_psnr is no better than" in state.message
     assert "stopped early at step 6" in (run.path / "log.txt").read_text()
     names = {f.name for f in (run.path / "checkpoints").iterdir()}
-    assert names == {"best.npz", "step-00000002.npz", "step-00000006.npz"}
+    assert names == {"best.npz", *(f"step-0000000{step}.npz" for step in (2, 4, 6))}
     assert (run.path / "best.keras").is_file()
     with pytest.raises(InputError, match="stopped early at step 6"):
         kvzoo.resume(run.path)
