@@ -31,7 +31,7 @@ from kvzoo.run import checkpoint, folder, samples
 from kvzoo.run.history import History, metric_of, panels
 from kvzoo.run.report import write_report
 from kvzoo.run.tracking import tracked
-from kvzoo.run.training import Loop, Progress, Signals, _duration, averaged, callback_states, save_network
+from kvzoo.run.training import Loop, Progress, Signals, _duration, averaged, callback_states
 
 log = logging.getLogger("kvzoo")
 
@@ -128,9 +128,13 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
             record, arrays = newest
             changed = _check_changes(run_folder, recipe, record, overrides, new_data)
             history = History(run_folder, upto=record["step"])
-            _check_unfinished(run_folder, recipe["fit"], recipe["fit"]["steps"], history, record["step"])
+            # A run that was killed at its very end has still something to do.
+            ended = last.state in ("done", "unknown")
+            if ended:
+                _check_unfinished(run_folder, recipe["fit"], recipe["fit"]["steps"], history, record["step"])
             model, data, _ = _prepare(recipe, fresh=False)
-            _check_unfinished(run_folder, recipe["fit"], _total(recipe, data), history, record["step"])
+            if ended:
+                _check_unfinished(run_folder, recipe["fit"], _total(recipe, data), history, record["step"])
             known, now = recipe.lock.get("data"), fingerprint(data)
             if known != now:
                 said = (
@@ -322,12 +326,10 @@ def _train(
                 else:
                     if step % settings["sample_every"]:
                         loop.metrics_at_start = [keras.ops.convert_to_numpy(v) for v in model.metrics_variables]
-                    if loop.best_here():
-                        loop.keep_best()  # it may have been cut before it did
+                    loop.go_on()
                 _fit_intervals(model, data, recipe, total, loop, validation, user_callbacks)
             # The moving average of the weights takes their place, where the optimizer keeps one.
             model.optimizer.finalize_variable_values(model.trainable_variables)
-            save_network(model.network, run_folder)
             if curves := panels(history, tuple(tests)):
                 write_curves(run_folder.path / "loss.png", curves)
             if loop.stopped:
