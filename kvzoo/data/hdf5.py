@@ -123,12 +123,14 @@ class Hdf5(Source):
 
     def read(self, video: Video, indices: Sequence[int], image_size: int, channels: int) -> np.ndarray:
         wanted = np.asarray(indices) if video.times is None else video.times[np.asarray(indices)]
+        if (np.diff(wanted) == 1).all():
+            return self.decode(video, int(wanted[0]), int(wanted[-1]) + 1, image_size, channels)
         distinct, places = np.unique(wanted, return_inverse=True)
         runs = np.split(distinct, np.flatnonzero(np.diff(distinct) > 1) + 1)
         frames = np.concatenate(
             [self.decode(video, int(run[0]), int(run[-1]) + 1, image_size, channels) for run in runs]
         )
-        return frames if len(distinct) == len(wanted) and (places[:-1] < places[1:]).all() else frames[places]
+        return frames[places]
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         frames = np.empty((stop - start, *self.shape), np.uint8)

@@ -87,7 +87,7 @@ def _by_fsspec(path: str, target: Path) -> None:
     import fsspec
 
     try:
-        files, root = fsspec.core.url_to_fs(path)
+        files, root = fsspec.core.url_to_fs(path, skip_instance_cache=True)
         if path.startswith("s3://"):
             found = {key: info["size"] for key, info in files.find(root, detail=True).items()}
         else:
