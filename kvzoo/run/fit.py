@@ -276,9 +276,8 @@ def _train(
 ) -> Run:
     settings = recipe["fit"]
     started, step, total = time.perf_counter(), record["step"] if record else 0, _total(recipe, data)
-    tests = {name: clips.arrays(settings["validation_clips"]) for name, clips in data.tests.items()}
     try:
-        with _logged(run_folder), tracked(recipe["track"], run_folder, step, tuple(tests)) as trackers:
+        with _logged(run_folder), tracked(recipe["track"], run_folder, step, tuple(data.tests)) as trackers:
             log.info("run %s", run_folder.path)
             run_folder.note("running", step, total)
             if said:
@@ -291,6 +290,7 @@ def _train(
             history = History(run_folder, upto=step if record else None)
             shown = samples.fixed_clips(data.validation or data.training)
             validation = data.validation and data.validation.arrays(settings["validation_clips"])
+            tests = {name: clips.arrays(settings["validation_clips"]) for name, clips in data.tests.items()}
 
             def measured(part: str, arrays: tuple) -> dict[str, float]:
                 found = model.evaluate(*arrays, batch_size=settings["batch_size"], verbose=0, return_dict=True)
@@ -326,6 +326,7 @@ def _train(
                 else:
                     if step % settings["sample_every"]:
                         loop.metrics_at_start = [keras.ops.convert_to_numpy(v) for v in model.metrics_variables]
+                    loop.set_model(model)
                     loop.go_on()
                 _fit_intervals(model, data, recipe, total, loop, validation, user_callbacks)
             # The moving average of the weights takes their place, where the optimizer keeps one.
