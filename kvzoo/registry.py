@@ -260,9 +260,18 @@ class CallbackSpec(Spec):
 
 
 def load_object(path: str) -> Any:
-    """Import "package.module:name" and return the object."""
+    """Import "package.module:name" and return the object.
+
+    Raises:
+        PluginError: it is not kvzoo's own and does not load, such as where a backend that it wants is missing.
+    """
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:
+        if module.partition(".")[0] == "kvzoo":
+            raise
+        raise PluginError(f"{path} does not load: {_in_a_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -390,8 +399,9 @@ class Registry:
         try:
             spec = entry.entry_point.load()
         except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise PluginError(f"the {noun} {entry.name!r} of the plugin {who} does not load: {reason}") from error
+            raise PluginError(
+                f"the {noun} {entry.name!r} of the plugin {who} does not load: {_in_a_line(error)}"
+            ) from error
         if not isinstance(spec, self.spec_type):
             raise PluginError(
                 f"the {noun} {entry.name!r} of the plugin {who} is not a {self.spec_type.__name__}. "
@@ -497,6 +507,10 @@ def _entry_points() -> dict[str, list[Entry]]:
                 for point in points:
                     groups.setdefault(point.group, []).append(Entry(point.name, name, version, entry_point=point))
     return groups
+
+
+def _in_a_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _normal(distribution: str) -> str:

@@ -57,6 +57,11 @@ def site(tmp_path_factory) -> Path:
 ALLOWED = ",".join(["fine", "alpha", "beta", "misspelt", *(f"fault-{name}" for name in FAULTS)])
 
 
+def imported(site: Path) -> set[str]:
+    """Return what of a folder's modules this process has imported."""
+    return {file.stem for file in site.glob("*.py")} & set(sys.modules)
+
+
 @pytest.fixture
 def here(site, monkeypatch):
     """This process sees the distributions of `site`."""
@@ -65,12 +70,9 @@ def here(site, monkeypatch):
     monkeypatch.delenv("KVZOO_STRICT", raising=False)
     registry._entry_points.cache_clear()
     yield site
+    for module in imported(site):
+        del sys.modules[module]
     registry._entry_points.cache_clear()
-
-
-def imported(site: Path) -> set[str]:
-    """Return what of a folder's modules this process has imported."""
-    return {file.stem for file in site.glob("*.py")} & set(sys.modules)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,22 @@ def test_a_fit_of_a_built_in_imports_no_plugin(here, tmp_path):
     run = kvzoo.fit(recipe, out=tmp_path / "run")
     assert run.history[-1]["step"] == 2
     assert not imported(here)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "no_backend",
+            "model no_backend: fault_no_backend_net:build does not load: ModuleNotFoundError: No module named",
+        ),
+        ("no_model", "model no_model: fault_no_model_net:build returned no keras.Model but str"),
+        ("exits", "the model 'exits' of the plugin fault-exits 0.9 does not load: SystemExit: 0"),
+    ],
+)
+def test_who_uses_a_broken_one_is_told_so(name, said, here):
+    with pytest.raises(InputError, match=said):
+        kvzoo.get(name)
 
 
 def test_listing_imports_no_plugin_and_takes_no_time_with_them(here):
