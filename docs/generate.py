@@ -59,10 +59,7 @@ def card(spec: ModelSpec, told: Mapping) -> str:
     """Return a model's card: what its spec says, what its recipes say, and what only a person can."""
     parts = [
         f"# {spec.name}\n\n{spec.summary[0].upper()}{spec.summary[1:]}.\n",
-        *(
-            f"![{p['caption'].replace('`', '')}](../images/{p['file']})\n\n*{p['caption']}*\n"
-            for p in told.get("pictures", ())
-        ),
+        *(picture(**shown) for shown in told.get("pictures", ())),
         f"![Blocks of {spec.name}, from its input at the top to its output](diagrams/{spec.name}.svg)\n",
         "## What is known of it\n\nAs `kvzoo info " + spec.name + "` prints it.\n",
         table(["", ""], [[key, told_or_code(key, value)] for key, value in model_rows(spec).items()]),
@@ -86,6 +83,11 @@ def card(spec: ModelSpec, told: Mapping) -> str:
     parts += ["## Speed\n", told.get("speed", "Not measured.") + "\n", "## Limits\n", bullets(told["limits"])]
     parts += ["## Licence\n", f"The code: {spec.licence}. {told['trained_on']}\n"]
     return "\n".join(parts)
+
+
+def picture(file: str, caption: str) -> str:
+    """Return a picture and its caption as Markdown."""
+    return f"![{caption.replace('`', '')}](../images/{file})\n\n*{caption}*\n"
 
 
 def told_or_code(key: str, value: str) -> str:
@@ -139,7 +141,7 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 LINE, PAD, GAP = 19, 10, 26  # pixels: a line of text, around it, between rows
-LETTER = 7.3  # pixels, of a letter's width at the font's size
+LETTER = 6.7  # pixels, of a letter's width at the font's size
 
 
 def diagram(rows: list) -> str:

@@ -41,7 +41,9 @@ def pictures(run: Path) -> list[np.ndarray]:
 
 def _reconstructed(model, clips):
     length, size, _, channels = model.clip_shape
-    videos = list({video.group: video for video in clips.videos}.values())[:COLUMNS]
+    # Different actions, and different people where there are enough.
+    videos = list({video.label: video for video in {v.group: v for v in clips.videos[::-1]}.values()}.values())
+    videos = [*videos, *(video for video in clips.videos if video not in videos)][:COLUMNS]
     count = min(video.frames for video in videos) // length * length
     seen = np.stack([clips.source.read(video, np.arange(count), size, channels) for video in videos])
     windows = seen.reshape(-1, length, size, size, channels)
