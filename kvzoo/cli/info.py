@@ -21,7 +21,7 @@ def command(name: str, as_json: bool) -> None:
     click.echo(f"{spec.name}: {spec.summary}")
     rows = {"type": spec.noun}
     if isinstance(spec, ModelSpec):
-        rows |= _model_rows(spec)
+        rows |= model_rows(spec)
     else:
         extra = {k: v for k, v in spec.to_json().items() if k not in ("name", "summary", "options", "builder")}
         rows |= {
@@ -34,7 +34,7 @@ def command(name: str, as_json: bool) -> None:
         click.echo("  options")
         width = max(map(len, spec.options))
         for key, option in spec.options.items():
-            click.echo(f"    {key:<{width}}  {_in_words(option)}")
+            click.echo(f"    {key:<{width}}  {option_in_words(option)}")
 
 
 def _find(name: str) -> Spec:
@@ -53,7 +53,8 @@ def _find(name: str) -> Spec:
     raise UnknownNameError(f"unknown name {name!r}{did_you_mean(name, known) or '; known: ' + ', '.join(known)}")
 
 
-def _model_rows(spec: ModelSpec) -> dict[str, str]:
+def model_rows(spec: ModelSpec) -> dict[str, str]:
+    """Return what is known of a model, in words; `kvzoo info` and its card say the same."""
     optimizer = dict(spec.optimizer)
     settings = ", ".join(
         f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in optimizer.items() if k != "name"
@@ -77,7 +78,8 @@ def _model_rows(spec: ModelSpec) -> dict[str, str]:
     return {key: value for key, value in rows.items() if value}
 
 
-def _in_words(option: Option) -> str:
+def option_in_words(option: Option) -> str:
+    """Return an option's type, default, limits and meaning in one line."""
     limits = []
     if option.choices:
         limits.append("one of " + ", ".join(map(str, option.choices)))

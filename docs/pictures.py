@@ -1,0 +1,81 @@
+"""Make a card's moving picture from a run: `python docs/pictures.py runs/gru_ae-1 docs/images/gru_ae.gif`.
+
+A reconstructor shows whole held-out videos of four groups, input above, output below; a generator eight clips; a
+translator the cross-fade, its own frames and the true ones, from above.
+"""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+import kvzoo
+from kvzoo.data.pipeline import open_data
+from kvzoo.losses.base import to_uint8
+from kvzoo.media.clips import stack
+from kvzoo.recipe.resolve import load
+
+COLUMNS = 4
+FPS = 12.5  # a GIF of half the frames is half the size
+SHADES = 48  # colours of a GIF
+
+
+def pictures(run: Path) -> list[np.ndarray]:
+    """Return the frames (H, W, C) of a run's moving picture."""
+    recipe = load(run / "recipe.lock.yaml", check_paths=False)
+    model = kvzoo.load(run)
+    kind = model.spec.kind
+    data = open_data(recipe["data"], model.clip_shapes, recipe["fit"]["seed"], model.wanted_classes)
+    if kind == "reconstructor":
+        rows = _reconstructed(model, data.validation)
+    elif kind == "generator":
+        rows = _generated(model, len(data.validation.classes))
+    elif kind == "translator":
+        rows = _between(model, data.validation)
+    else:
+        raise SystemExit(f"{run}: a {kind} has no moving picture")
+    return [stack([stack(list(row), axis=1) for row in frame], axis=0) for frame in rows]
+
+
+def _reconstructed(model, clips):
+    length, size, _, channels = model.clip_shape
+    # Different actions, and different people where there are enough.
+    videos = list({video.label: video for video in {v.group: v for v in clips.videos[::-1]}.values()}.values())
+    videos = [*videos, *(video for video in clips.videos if video not in videos)][:COLUMNS]
+    count = min(video.frames for video in videos) // length * length
+    seen = np.stack([clips.source.read(video, np.arange(count), size, channels) for video in videos])
+    windows = seen.reshape(-1, length, size, size, channels)
+    made = to_uint8(model.predict(windows, batch_size=8, verbose=0)).reshape(seen.shape)
+    return np.stack([seen, made]).transpose(2, 0, 1, 3, 4, 5)[::2]
+
+
+def _generated(model, classes):
+    labels = [i % classes for i in range(2 * COLUMNS)] if classes else None
+    made = model.generate(2 * COLUMNS, seed=1, labels=labels)
+    return made.reshape(2, COLUMNS, *made.shape[1:]).transpose(2, 0, 1, 3, 4, 5)
+
+
+def _between(model, clips):
+    inputs, targets = (part[:: len(clips.cover(64)) // COLUMNS][:COLUMNS] for part in clips.arrays(64)[:2])
+    made = to_uint8(model.predict(inputs, verbose=0))
+    share = (np.arange(1, targets.shape[1] + 1) / (targets.shape[1] + 1))[:, None, None, None]
+    fade = (inputs[:, :1] * (1 - share) + inputs[:, 1:] * share).round().astype(np.uint8)
+    rows = np.stack([np.concatenate([inputs[:, :1], part, inputs[:, 1:]], axis=1) for part in (fade, made, targets)])
+    return rows.transpose(2, 0, 1, 3, 4, 5)
+
+
+def main() -> None:
+    run, out = map(Path, sys.argv[1:])
+    frames = [cv2.resize(f, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC) for f in pictures(run)]
+    images = [Image.fromarray(frame).convert("RGB") for frame in frames]
+    # One palette for all frames, without dithering, compresses best and does not flicker.
+    palette = images[len(images) // 2].quantize(SHADES)
+    images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    images[0].save(out, save_all=True, append_images=images[1:], duration=round(1000 / FPS), loop=0, optimize=True)
+    print(f"{out}: {len(images)} frames of {images[0].size}, {out.stat().st_size // 1024} KiB")
+
+
+if __name__ == "__main__":
+    main()
