@@ -183,7 +183,7 @@ def test_a_run_stops_early_keeps_its_best_and_is_not_gone_on_with_by_mistake(rec
     assert more.history[-1]["step"] == 7
     # What was told once is part of the run from then on.
     assert RunFolder(run.path).recipe()["fit"]["early_stopping"] is None
-    assert "fit.early_stopping is null" in (run.path / "log.txt").read_text()
+    assert "fit.early_stopping.monitor is null" in (run.path / "log.txt").read_text()
 
 
 def test_metrics_that_a_run_will_not_have_are_refused_and_leave_nothing(recipe, tmp_path):
