@@ -559,7 +559,15 @@ SOURCES = Registry(
             name="hdf5",
             builder="kvzoo.data.hdf5:Hdf5",
             summary="a store of decoded frames in one file, as `kvzoo data prepare` makes it",
-            options={"path": Option("path", help="the store, FILE.h5", required=True)},
+            options={
+                "path": Option("path", help="the store, FILE.h5", required=True),
+                "reader": Option(
+                    "str",
+                    "native",
+                    "tfio: tensorflow-io within a tf.data graph; TensorFlow 2.16 only, a cut run is not resumed exactly",
+                    choices=("native", "tfio"),
+                ),
+            },
             labels=True,
             groups="as it was prepared",
         ),

@@ -260,9 +260,18 @@ class CallbackSpec(Spec):
 
 
 def load_object(path: str) -> Any:
-    """Import "package.module:name" and return the object."""
+    """Import "package.module:name" and return the object.
+
+    Raises:
+        PluginError: it is not kvzoo's own and does not load, such as where a backend that it wants is missing.
+    """
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:
+        if module.partition(".")[0] == "kvzoo":
+            raise
+        raise PluginError(f"{path} does not load: {_in_a_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -318,12 +327,15 @@ class Registry:
         Args:
             pattern: shell-style wildcards.
         """
-        plugins = _plugin_entries(self.spec_type.group)
+        every = self.offered()
         if os.environ.get("KVZOO_STRICT") == "1":
-            for entry in plugins:
+            for entry in every:
                 self.load(entry)
-        every = [*self._own.values(), *plugins]
         return [e for e in every if fnmatch.fnmatchcase(e.name, pattern)]
+
+    def offered(self) -> list[Entry]:
+        """Return who offers what, built-ins first, without importing any plugin even with KVZOO_STRICT=1."""
+        return [*self._own.values(), *_plugin_entries(self.spec_type.group)]
 
     def names(self, pattern: str = "*") -> list[str]:
         """Return the names that `get` takes: plain ones, and "distribution:name" where one is shadowed."""
@@ -367,6 +379,8 @@ class Registry:
 
     def _unknown(self, name: str, distribution: str) -> UnknownNameError:
         noun, names = self.spec_type.noun, self.names()
+        if shut_out := blocked(name, self.spec_type.group):
+            return UnknownNameError(f"unknown {noun} {name!r}{shut_out}")
         if distribution and not self.offers(distribution):
             return UnknownNameError(f"unknown {noun} {name!r}: no plugin {distribution!r} is installed and allowed")
         hint = did_you_mean(name, names)
@@ -385,8 +399,9 @@ class Registry:
         try:
             spec = entry.entry_point.load()
         except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise PluginError(f"the {noun} {entry.name!r} of the plugin {who} does not load: {reason}") from error
+            raise PluginError(
+                f"the {noun} {entry.name!r} of the plugin {who} does not load: {_in_a_line(error)}"
+            ) from error
         if not isinstance(spec, self.spec_type):
             raise PluginError(
                 f"the {noun} {entry.name!r} of the plugin {who} is not a {self.spec_type.__name__}. "
@@ -459,6 +474,15 @@ def allowed(distribution: str) -> bool:
     return listed is None or any(same_name(distribution, x) for x in listed.split(","))
 
 
+def blocked(name: str, *groups: str) -> str:
+    """Return in words which plugin KVZOO_PLUGINS keeps from offering a name to these groups; "" where none."""
+    distribution, _, plain = name.rpartition(":")
+    for entry in (e for group in groups for e in installed(group) if not allowed(e.distribution)):
+        if entry.name == plain and (not distribution or same_name(entry.distribution, distribution)):
+            return f": it is of the plugin {entry.distribution}, which KVZOO_PLUGINS does not list"
+    return ""
+
+
 def same_name(a: str, b: str) -> bool:
     """Whether two names are of the same distribution, as pip takes them."""
     return _normal(a) == _normal(b)
@@ -483,6 +507,10 @@ def _entry_points() -> dict[str, list[Entry]]:
                 for point in points:
                     groups.setdefault(point.group, []).append(Entry(point.name, name, version, entry_point=point))
     return groups
+
+
+def _in_a_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _normal(distribution: str) -> str:

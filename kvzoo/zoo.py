@@ -131,7 +131,9 @@ def load_weights(model: VideoModel, path: Path) -> None:
         else:
             model.network.load_weights(file)
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # Keras puts the reason last, behind the network around the layer, and a dump of the layer's configuration behind that.
+        said = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0].strip()
+        reason = (said or type(error).__name__).splitlines()[0]
         raise InputError(f"weights: {file} does not fit {model.spec.name}: {reason}") from error
 
 

@@ -57,6 +57,11 @@ def site(tmp_path_factory) -> Path:
 ALLOWED = ",".join(["fine", "alpha", "beta", "misspelt", *(f"fault-{name}" for name in FAULTS)])
 
 
+def imported(site: Path) -> set[str]:
+    """Return what of a folder's modules this process has imported."""
+    return {file.stem for file in site.glob("*.py")} & set(sys.modules)
+
+
 @pytest.fixture
 def here(site, monkeypatch):
     """This process sees the distributions of `site`."""
@@ -65,12 +70,9 @@ def here(site, monkeypatch):
     monkeypatch.delenv("KVZOO_STRICT", raising=False)
     registry._entry_points.cache_clear()
     yield site
+    for module in imported(site):
+        del sys.modules[module]
     registry._entry_points.cache_clear()
-
-
-def imported(site: Path) -> set[str]:
-    """Return what of a folder's modules this process has imported."""
-    return {file.stem for file in site.glob("*.py")} & set(sys.modules)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +81,6 @@ def listed(site) -> dict[str, list]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
         patch.setenv("KVZOO_PLUGINS", ALLOWED)
-        # Builders are no business of TensorFlow's here, which takes seconds to import.
-        patch.setenv("KERAS_BACKEND", "numpy")
         registry._entry_points.cache_clear()
         rows: dict[str, list] = {}
         for row in states(at_once=4):
@@ -119,6 +119,22 @@ def test_a_fit_of_a_built_in_imports_no_plugin(here, tmp_path):
     assert not imported(here)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "no_backend",
+            "model no_backend: fault_no_backend_net:build does not load: ModuleNotFoundError: No module named",
+        ),
+        ("no_model", "model no_model: fault_no_model_net:build returned no keras.Model but str"),
+        ("exits", "the model 'exits' of the plugin fault-exits 0.9 does not load: SystemExit: 0"),
+    ],
+)
+def test_who_uses_a_broken_one_is_told_so(name, said, here):
+    with pytest.raises(InputError, match=said):
+        kvzoo.get(name)
+
+
 def test_listing_imports_no_plugin_and_takes_no_time_with_them(here):
     started = time.process_time()
     names = catalog.list_models()
@@ -150,11 +166,12 @@ def test_plugin_list_on_the_command_line(tmp_path, kvzoo_cli):
 
 
 def test_plugin_list_is_an_error_where_it_is_strict(tmp_path, kvzoo_cli):
+    install(tmp_path, "good", {"good": ":good"}, model_source("good"))
     install(tmp_path, "odd", {"odd": ":spec"}, "raise OSError")
-    done = kvzoo_cli("plugin", "list", "--quick", env={**environment(tmp_path, "odd"), "KVZOO_STRICT": "1"})
+    done = kvzoo_cli("plugin", "list", "--quick", env={**environment(tmp_path, "good,odd"), "KVZOO_STRICT": "1"})
     assert done.returncode == 2
-    assert done.stdout.startswith("broken   odd")
-    assert done.stderr == "kvzoo: 1 of 1 names of plugins are broken, such as 'odd'\n"
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["ok", "good"], ["broken", "odd"]]
+    assert done.stderr == "kvzoo: 1 of 2 names of plugins are broken, such as 'odd'\n"
 
 
 def test_a_plugin_that_hangs_is_left(tmp_path, monkeypatch):

@@ -297,8 +297,8 @@ def test_what_is_refused_is_refused_at_its_place(case, write):
 
 def test_a_key_that_nothing_is_like_gets_the_keys_of_its_own_section(write):
     assert refusal(write(fit("qqq: 1"))).endswith(
-        "fit.qqq: unknown key; known: batch_size, checkpoint_every, epochs, jit_compile, l2, optimizer, precision, "
-        "sample_every, seed, steps, validation_clips"
+        "fit.qqq: unknown key; known: batch_size, best, checkpoint_every, early_stopping, epochs, jit_compile, keep, l2, "
+        "optimizer, precision, sample_every, seed, steps, validation_clips, validation_freq"
     )
 
 

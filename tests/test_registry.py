@@ -392,9 +392,13 @@ def test_the_allow_list(allowed, names, tmp_path, in_process, monkeypatch):
 
 def test_a_plugin_that_is_not_allowed_is_not_there(tmp_path, kvzoo_cli):
     install(tmp_path, "alpha", {"a": ":a"}, "raise SystemExit(9)")
-    refused = kvzoo_cli("info", "alpha:a", env=environment(tmp_path, ""))
-    assert refused.returncode == 2
-    assert "no plugin 'alpha' is installed and allowed" in refused.stderr
+    for name, said in (
+        ("alpha:a", "unknown name 'alpha:a': it is of the plugin alpha, which KVZOO_PLUGINS does not list"),
+        ("a", "unknown name 'a': it is of the plugin alpha, which KVZOO_PLUGINS does not list"),
+        ("alpha:b", "unknown name 'alpha:b': no plugin 'alpha' is installed and allowed"),
+    ):
+        refused = kvzoo_cli("info", name, env=environment(tmp_path, ""))
+        assert (refused.returncode, refused.stderr) == (2, f"kvzoo: {said}\n")
 
 
 def test_sources_of_plugins_are_looked_up_like_models(tmp_path, in_process):

@@ -24,7 +24,7 @@ LOSSES = {
     "mse": ("gru_ae", {}),
     "cross_entropy": ("tiny_c3d", {}),
     "binary_speed": ("speednet", {}),
-    "adversarial": ("videogan", {"critic_steps": 2, "variant": "wasserstein"}),
+    "adversarial": ("videogan", {"critic_steps": 2}),
     "conditional": ("pix2pix", {"g_steps": 2}),
 }
 EXPONENTIAL = {"name": "ExponentialDecay", "initial_learning_rate": 0.1, "decay_steps": 1, "decay_rate": 0.5}
@@ -60,7 +60,9 @@ def optimizers(model) -> dict[str, keras.optimizers.Optimizer]:
     return getattr(model.optimizer, "players", {"network": model.optimizer})
 
 
-each_loss = pytest.mark.parametrize("loss", LOSSES)
+# SpeedNet's many layers are slow without tracing, and it takes its step as tiny_c3d does.
+SLOW = {"binary_speed": [pytest.mark.slow]}
+each_loss = pytest.mark.parametrize("loss", [pytest.param(name, marks=SLOW.get(name, [])) for name in LOSSES])
 
 
 def test_the_table_has_every_loss():
@@ -80,18 +82,8 @@ def free_step(loss: str) -> list:
     return trained(loss, 1)[1]
 
 
-# SpeedNet's many layers are slow without tracing.
-DEAR = [("binary_speed", "clipvalue"), ("binary_speed", "global_clipnorm")]
-
-
-@pytest.mark.parametrize(
-    ("loss", "clipping"),
-    [
-        pytest.param(loss, clipping, marks=[pytest.mark.slow] if (loss, clipping) in DEAR else [])
-        for loss in LOSSES
-        for clipping in ("clipnorm", "clipvalue", "global_clipnorm")
-    ],
-)
+@each_loss
+@pytest.mark.parametrize("clipping", ["clipnorm", "clipvalue", "global_clipnorm"])
 def test_clipping_holds_every_update_back(loss, clipping):
     free = free_step(loss)
     _, held = trained(loss, 1, **{clipping: 1e-6})
@@ -183,7 +175,7 @@ def test_a_run_stops_early_keeps_its_best_and_is_not_gone_on_with_by_mistake(rec
     assert "stopped early: val_psnr is no better than" in state.message
     assert "stopped early at step 6" in (run.path / "log.txt").read_text()
     names = {f.name for f in (run.path / "checkpoints").iterdir()}
-    assert names == {"best.npz", "step-00000002.npz", "step-00000006.npz"}
+    assert names == {"best.npz", *(f"step-0000000{step}.npz" for step in (2, 4, 6))}
     assert (run.path / "best.keras").is_file()
     with pytest.raises(InputError, match="stopped early at step 6"):
         kvzoo.resume(run.path)
@@ -191,7 +183,7 @@ def test_a_run_stops_early_keeps_its_best_and_is_not_gone_on_with_by_mistake(rec
     assert more.history[-1]["step"] == 7
     # What was told once is part of the run from then on.
     assert RunFolder(run.path).recipe()["fit"]["early_stopping"] is None
-    assert "fit.early_stopping is null" in (run.path / "log.txt").read_text()
+    assert "fit.early_stopping.monitor is null" in (run.path / "log.txt").read_text()
 
 
 def test_metrics_that_a_run_will_not_have_are_refused_and_leave_nothing(recipe, tmp_path):

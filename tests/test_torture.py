@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from test_recipes import BUILT_IN, RECIPES
@@ -93,19 +94,29 @@ def killed_copies(folder: Path, within: dict[int, str]):
         yield
 
 
-def test_a_run_killed_anywhere_goes_on_to_the_same_bits(recipe, tmp_path):
-    whole = tmp_path / "whole"
-    within = {3: "step", 4: "checkpoint", 5: "step", 6: "network", 8: "sample"}
-    with killed_copies(whole, within):
-        kvzoo.fit(recipe, out=whole)
-    for step, where in within.items():
-        cut = tmp_path / f"whole-{step}-{where}"
-        assert RunFolder(cut).state().state == "killed"
-        assert bool(list(cut.rglob(".*.part*"))) == (where != "step")
-        kvzoo.resume(cut)
-        assert_same_bits(whole, cut)
-        assert not list(cut.rglob(".*.part*"))
-        assert (cut / "best.keras").stat().st_size == (whole / "best.keras").stat().st_size
+KILLS = {3: "step", 4: "checkpoint", 5: "step", 6: "network", 8: "sample", 9: "network"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The recipe's run, not cut; beside it what kills would have left."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "small.yaml").write_text(RECIPE)
+    with killed_copies(folder / "whole", KILLS):
+        return kvzoo.fit(folder / "small.yaml", out=folder / "whole").path
+
+
+@pytest.mark.parametrize("step", [4, 5, 9, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 6, 8))])
+def test_a_run_killed_anywhere_goes_on_to_the_same_bits(whole, step):
+    cut = whole.with_name(f"whole-{step}-{KILLS[step]}")
+    assert RunFolder(cut).state().state == "killed"
+    assert bool(list(cut.rglob(".*.part*"))) == (KILLS[step] != "step")
+    kvzoo.resume(cut)
+    assert_same_bits(whole, cut)
+    assert not list(cut.rglob(".*.part*"))
+    networks = [keras.saving.load_model(path / "best.keras").get_weights() for path in (whole, cut)]
+    for a, b in zip(*networks, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +170,8 @@ def test_two_fits_in_one_folder_at_the_same_moment(recipe, tmp_path):
     assert RunFolder(tmp_path / "same").state().state == "done"
 
 
-def test_a_second_writer_is_told_of_the_first(recipe, tmp_path):
-    run = kvzoo.fit(recipe, out=tmp_path / "run")
+def test_a_second_writer_is_told_of_the_first(whole, tmp_path):
+    run = RunFolder(shutil.copytree(whole, tmp_path / "run"))
     code = (
         "import sys, time\nfrom kvzoo.run.folder import RunFolder\n"
         f"run = RunFolder({str(run.path)!r}); run.take(); run.note('running', 3, 9); print('taken', flush=True)\n"
@@ -186,18 +197,17 @@ def test_a_second_writer_is_told_of_the_first(recipe, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 2 MB; skipped where nobody may mount one."""
+    """A disk of 8 MB; skipped where nobody may mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], capture_output=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], capture_output=True)
     if done.returncode:
         pytest.skip("mounting a tmpfs is not allowed here")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_loses_nothing_that_was_whole(recipe, tmp_path, small_disk):
-    whole = kvzoo.fit(recipe, out=tmp_path / "whole")
+def test_a_full_disk_loses_nothing_that_was_whole(recipe, whole, small_disk):
     real = Loop.on_train_batch_end
 
     def fill(self, batch, logs=None):
@@ -215,7 +225,7 @@ def test_a_full_disk_loses_nothing_that_was_whole(recipe, tmp_path, small_disk):
     (small_disk / "filler").unlink()
     assert checkpoint.read_newest(small_disk / "run" / "checkpoints")[0]["step"] == 4
     kvzoo.resume(small_disk / "run")
-    assert_same_bits(whole.path, small_disk / "run")
+    assert_same_bits(whole, small_disk / "run")
 
 
 def test_a_disk_that_is_full_from_the_start_is_the_users_to_mend(recipe, small_disk):
@@ -228,8 +238,8 @@ def test_a_disk_that_is_full_from_the_start_is_the_users_to_mend(recipe, small_d
     assert [f.name for f in small_disk.iterdir()] == ["filler"]
 
 
-def test_a_folder_that_is_read_only_is_refused_and_nothing_is_left(recipe, tmp_path, small_disk):
-    run = kvzoo.fit(recipe, out=small_disk / "run")
+def test_a_folder_that_is_read_only_is_refused_and_nothing_is_left(recipe, whole, small_disk):
+    run = RunFolder(shutil.copytree(whole, small_disk / "run"))
     files = {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()}
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for refused in (

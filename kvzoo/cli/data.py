@@ -117,9 +117,10 @@ def prepare(
 
     from kvzoo.data.kind import source_for
     from kvzoo.data.prepare import Settings
+    from kvzoo.data.remote import local
     from kvzoo.data.source import regroup, resample
 
-    file = Path(out)
+    path, file = local(path), Path(out)
     if file.suffix.lower() not in (".h5", ".hdf5"):
         raise InputError(f"--out {out}: a store is wanted, a file that ends in .h5")
     name = source_for(path) if source == "auto" else source
@@ -201,6 +202,7 @@ def check(source: str, recipe: str | None, group: str | None, html: str | None, 
     from kvzoo.data.check import check as read_all
     from kvzoo.data.check import report, sheet, usable
     from kvzoo.data.kind import source_for
+    from kvzoo.data.remote import local
     from kvzoo.data.source import regroup
     from kvzoo.recipe.resolve import load
 
@@ -208,6 +210,7 @@ def check(source: str, recipe: str | None, group: str | None, html: str | None, 
     if html and Path(html).is_dir():
         raise InputError(f"--html {html}: is a folder; a file is wanted")
     given = parse_pairs(options, "-o", "csv=table.csv")
+    source = local(source)
     if os.path.exists(source):
         name, given = source_for(source), {"path": source, **given}
     elif os.sep in source:

@@ -6,7 +6,7 @@ import click
 
 from kvzoo import catalog
 from kvzoo.errors import UnknownNameError, did_you_mean
-from kvzoo.registry import KINDS, ModelSpec, Option, Spec
+from kvzoo.registry import KINDS, ModelSpec, Option, Spec, blocked
 
 
 @click.command()
@@ -43,6 +43,8 @@ def _find(name: str) -> Spec:
             return registry.get(name)
         except UnknownNameError:
             continue
+    if shut_out := blocked(name, *(r.spec_type.group for r in catalog.REGISTRIES.values())):
+        raise UnknownNameError(f"unknown name {name!r}{shut_out}")
     if (distribution := name.rpartition(":")[0]) and not any(
         r.offers(distribution) for r in catalog.REGISTRIES.values()
     ):

@@ -24,7 +24,7 @@ PLACES = 16  # frames of a signature, spread evenly
 SAME = (
     3.5  # grey levels, root mean square: coding again changes a signature by 3 at most, other clips are 5 off or more
 )
-STILL = 0.5  # grey levels: less motion is none
+STILL = 0.1  # grey levels; less motion is none
 SHOWN = 8  # frames of a clip on the sheet
 SHEET = 500  # clips on the sheet
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from kvzoo.data.remote import tfio_mismatch
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, square
 from kvzoo.errors import InputError
 
@@ -81,13 +82,16 @@ class Hdf5(Source):
 
     Args:
         path: of the file.
+        reader: "native", or "tfio": training batches come from tensorflow-io's reader (`kvzoo.run.tfio`).
 
     Raises:
-        InputError: no store, one that was cut short, or of a newer version.
+        InputError: no store, one that was cut short, or of a newer version; or tensorflow-io that cannot work here.
     """
 
-    def __init__(self, path: str):
-        self.path = str(path)
+    def __init__(self, path: str, reader: str = "native"):
+        if reader == "tfio" and (said := tfio_mismatch()):
+            raise InputError(f"data.reader: {said}")
+        self.path, self.reader = str(path), reader
         with open_store(path) as file, _damage_told(path):
             self.shape = tuple(int(n) for n in file.attrs["shape"])
             offsets = file["offsets"][:]
@@ -119,12 +123,14 @@ class Hdf5(Source):
 
     def read(self, video: Video, indices: Sequence[int], image_size: int, channels: int) -> np.ndarray:
         wanted = np.asarray(indices) if video.times is None else video.times[np.asarray(indices)]
+        if (np.diff(wanted) == 1).all():
+            return self.decode(video, int(wanted[0]), int(wanted[-1]) + 1, image_size, channels)
         distinct, places = np.unique(wanted, return_inverse=True)
         runs = np.split(distinct, np.flatnonzero(np.diff(distinct) > 1) + 1)
         frames = np.concatenate(
             [self.decode(video, int(run[0]), int(run[-1]) + 1, image_size, channels) for run in runs]
         )
-        return frames if len(distinct) == len(wanted) and (places[:-1] < places[1:]).all() else frames[places]
+        return frames[places]
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         frames = np.empty((stop - start, *self.shape), np.uint8)

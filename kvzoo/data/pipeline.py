@@ -13,9 +13,11 @@ import grain
 import numpy as np
 
 from kvzoo import catalog
+from kvzoo.data.remote import local
 from kvzoo.data.samplers import Plan, Sampler
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, regroup, resample, split
 from kvzoo.errors import InputError, did_you_mean
+from kvzoo.registry import SourceSpec
 
 log = logging.getLogger("kvzoo")
 
@@ -186,7 +188,7 @@ def _open(section: dict, shapes: Sequence[Sequence[int]]) -> tuple[Clips, list[S
     sampler = dict(section["sampler"])
     sampler = catalog.SAMPLERS.get(sampler.pop("name")).load()(*(shape[0] for shape in shapes), **sampler)
     spec = catalog.SOURCES.get(section["source"])
-    source = spec.load()(**{name: section[name] for name in spec.options})
+    source = spec.load()(**fetched(spec, {name: section[name] for name in spec.options}))
     videos = source.videos
     if section["group"] and videos:
         videos = regroup(videos, section["group"])
@@ -202,6 +204,16 @@ def _open(section: dict, shapes: Sequence[Sequence[int]]) -> tuple[Clips, list[S
         why = f", such as {skipped[0].name}: {skipped[0].reason}" if skipped else ""
         raise InputError(f"{where}: nothing usable among {len(skipped)} videos{why}")
     return Clips(source, videos, sampler, tuple(map(tuple, shapes)), section["short"]), skipped
+
+
+def fetched(spec: SourceSpec, options: dict) -> dict:
+    """Return a source's options with addresses fetched: their paths are files here.
+
+    Raises:
+        InputError: nothing there, or nothing installed that reads such addresses.
+    """
+    paths = [name for name, option in spec.options.items() if option.type == "path" and options.get(name)]
+    return {**options, **{name: local(options[name]) for name in paths}}
 
 
 def _classes(clips: Clips, wanted: int | Sequence[str], section: dict) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def _clash(group: str, entry: Entry) -> str | None:
     """Return what is to be said where somebody else has that name too."""
     if group == RECIPES:
         return None
-    rivals = [e.distribution for e in REGISTRIES[group].entries() if e.name == entry.name]
+    rivals = [e.distribution for e in REGISTRIES[group].offered() if e.name == entry.name]
     rivals.remove(entry.distribution)
     if not rivals:
         return None

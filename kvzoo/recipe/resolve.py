@@ -222,7 +222,7 @@ def _absolute_paths(tree: Tree, file: Path) -> None:
     sections += [t for t in tests.values() if isinstance(t, dict)] if isinstance(tests, dict) else []
     for section in sections:
         for key in _path_keys(section.get("source")):
-            if isinstance(section.get(key), str):
+            if isinstance(section.get(key), str) and not section[key].startswith(schema.ADDRESSES):
                 section[key] = os.path.abspath(file.parent / os.path.expanduser(section[key]))
 
 
@@ -313,7 +313,8 @@ class _Checker:
         tests = given.pop("tests", None) if keys == ("data",) else None
         data = self._validate(schema.options_model("data", spec.options, schema.Data), given, keys)
         for name, option in spec.options.items():
-            if option.type == "path" and data[name] and self.check_paths and not os.path.exists(data[name]):
+            missing = option.type == "path" and data[name] and not os.path.exists(data[name])
+            if missing and self.check_paths and not data[name].startswith(schema.ADDRESSES):
                 self._fail((*keys, name), f"no such file or folder: {data[name]}")
         data["sampler"] = self._sampler(data["sampler"] or {"name": loss.sampler}, loss, (*keys, "sampler"), model)
         if keys == ("data",):

@@ -14,6 +14,8 @@ from kvzoo.registry import Option
 
 Named = dict[str, Any]
 
+ADDRESSES = ("http://", "https://", "s3://")  # paths that are none of this machine's
+
 
 class Section(BaseModel):
     """A part of a recipe: unknown keys and wrong types are errors."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from kvzoo.errors import InputError
 from kvzoo.media.clips import written_whole
-from kvzoo.run.folder import RunFolder
+from kvzoo.run.folder import found
 
 log = logging.getLogger("kvzoo")
 
@@ -55,11 +55,6 @@ def keep_best(path: Path) -> None:
             os.link(path, beside)
         except OSError:  # a file system without links
             shutil.copyfile(path, beside)
-
-
-def found(folder: Path) -> list[Path]:
-    """Return the checkpoints of a run, oldest first."""
-    return RunFolder(folder.parent).saved()
 
 
 def read_newest(folder: Path, aside: bool = False) -> tuple[dict, dict[str, np.ndarray]] | None:

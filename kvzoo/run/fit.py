@@ -15,11 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import grain
 import keras
 
 import kvzoo
 from kvzoo import catalog, zoo
-from kvzoo.data.pipeline import Data, batches, open_data
+from kvzoo.data.pipeline import Clips, Data, batches, open_data
 from kvzoo.errors import InputError, Interrupted, KvzooError, TrainingFailed, did_you_mean
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
@@ -30,7 +31,7 @@ from kvzoo.run import checkpoint, folder, samples
 from kvzoo.run.history import History, metric_of, panels
 from kvzoo.run.report import write_report
 from kvzoo.run.tracking import tracked
-from kvzoo.run.training import Loop, Progress, Signals, _duration, averaged, callback_states, save_network
+from kvzoo.run.training import Loop, Progress, Signals, _duration, averaged, callback_states
 
 log = logging.getLogger("kvzoo")
 
@@ -127,9 +128,13 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
             record, arrays = newest
             changed = _check_changes(run_folder, recipe, record, overrides, new_data)
             history = History(run_folder, upto=record["step"])
-            _check_unfinished(run_folder, recipe["fit"], recipe["fit"]["steps"], history, record["step"])
+            # A run that was killed at its very end has still something to do.
+            ended = last.state in ("done", "unknown")
+            if ended:
+                _check_unfinished(run_folder, recipe["fit"], recipe["fit"]["steps"], history, record["step"])
             model, data, _ = _prepare(recipe, fresh=False)
-            _check_unfinished(run_folder, recipe["fit"], _total(recipe, data), history, record["step"])
+            if ended:
+                _check_unfinished(run_folder, recipe["fit"], _total(recipe, data), history, record["step"])
             known, now = recipe.lock.get("data"), fingerprint(data)
             if known != now:
                 said = (
@@ -271,9 +276,8 @@ def _train(
 ) -> Run:
     settings = recipe["fit"]
     started, step, total = time.perf_counter(), record["step"] if record else 0, _total(recipe, data)
-    tests = {name: clips.arrays(settings["validation_clips"]) for name, clips in data.tests.items()}
     try:
-        with _logged(run_folder), tracked(recipe["track"], run_folder, step, tuple(tests)) as trackers:
+        with _logged(run_folder), tracked(recipe["track"], run_folder, step, tuple(data.tests)) as trackers:
             log.info("run %s", run_folder.path)
             run_folder.note("running", step, total)
             if said:
@@ -286,6 +290,7 @@ def _train(
             history = History(run_folder, upto=step if record else None)
             shown = samples.fixed_clips(data.validation or data.training)
             validation = data.validation and data.validation.arrays(settings["validation_clips"])
+            tests = {name: clips.arrays(settings["validation_clips"]) for name, clips in data.tests.items()}
 
             def measured(part: str, arrays: tuple) -> dict[str, float]:
                 found = model.evaluate(*arrays, batch_size=settings["batch_size"], verbose=0, return_dict=True)
@@ -321,12 +326,11 @@ def _train(
                 else:
                     if step % settings["sample_every"]:
                         loop.metrics_at_start = [keras.ops.convert_to_numpy(v) for v in model.metrics_variables]
-                    if loop.best_here():
-                        loop.keep_best()  # it may have been cut before it did
+                    loop.set_model(model)
+                    loop.go_on()
                 _fit_intervals(model, data, recipe, total, loop, validation, user_callbacks)
             # The moving average of the weights takes their place, where the optimizer keeps one.
             model.optimizer.finalize_variable_values(model.trainable_variables)
-            save_network(model.network, run_folder)
             if curves := panels(history, tuple(tests)):
                 write_curves(run_folder.path / "loss.png", curves)
             if loop.stopped:
@@ -415,7 +419,7 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
 
         loop.interval = steps
         examples = _Examples(
-            batches(data.training, settings["batch_size"], settings["seed"], start=loop.step),
+            _training_batches(data.training, settings["batch_size"], settings["seed"], loop.step),
             data.training.sampler.sizes_vary,
         )
         loop.ready = examples.ready
@@ -432,6 +436,17 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
                 shuffle=False,
                 verbose=0,
             )
+
+
+def _training_batches(clips: Clips, batch_size: int, seed: int, start: int):
+    """Return the endless batches of a run from step `start` on."""
+    if getattr(clips.source, "reader", "native") == "tfio":
+        if keras.backend.backend() != "tensorflow":
+            raise InputError(f"data.reader: tfio wants KERAS_BACKEND=tensorflow, this is {keras.backend.backend()}")
+        from kvzoo.run.tfio import stream
+
+        return stream(clips, batch_size, seed, start)
+    return batches(clips, batch_size, seed, start=start)
 
 
 @contextmanager
@@ -467,6 +482,8 @@ class _Examples:
         return self._ready[-1] if self._ready else start
 
     def for_fit(self):
+        if not isinstance(self._dataset, grain.IterDataset):
+            return self._dataset
         if not self._ahead:
             return self._dataset.map(self._noted)
         import tensorflow as tf

@@ -151,7 +151,7 @@ class RunFolder:
 
     def saved(self) -> list[Path]:
         """Return the checkpoints, oldest first."""
-        return sorted(f for f in self.checkpoints.glob("step-*.npz") if re.fullmatch(r"step-\d+\.npz", f.name))
+        return found(self.checkpoints)
 
     def _noted(self) -> State:
         # A file that anybody can edit: what is no state says nothing.
@@ -180,6 +180,11 @@ class RunFolder:
         with written_whole(self.path / LOCK) as beside, open(beside, "w", encoding="utf-8") as file:
             file.write("# A resolved recipe: `kvzoo fit` takes it and makes this run again.\n")
             to_yaml(values, file)
+
+
+def found(checkpoints: Path) -> list[Path]:
+    """Return the checkpoints in a folder, oldest first."""
+    return sorted(f for f in checkpoints.glob("step-*.npz") if re.fullmatch(r"step-\d+\.npz", f.name))
 
 
 def step_of(checkpoint: Path) -> int:

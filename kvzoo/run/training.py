@@ -245,11 +245,9 @@ class Loop(keras.callbacks.Callback):
         for warning in collapses(self.history.rows):
             log.warning("step %d: %s", self.step, warning)
         best = self.best_here()
-        if watched := self.settings["early_stopping"]:
-            self.stopped = self.history.stops_early(watched) or ""
-            self.model.stop_training = bool(self.stopped)
+        self.stop_early()
         due = self.step % self.settings["checkpoint_every"] == 0
-        if due or best or self.stopped or self.signals.received or self.step == self.total:
+        if due or best or self.model.stop_training or self.signals.received or self.step == self.total:
             self.save()
         if best:
             self.keep_best()
@@ -280,10 +278,29 @@ class Loop(keras.callbacks.Callback):
         if self._saved_at == self.step:
             return
         checkpoint.save(self.folder.checkpoints, self.model, self.step, self.record(), self.settings["keep"])
-        with averaged(self.model):
-            save_network(self.model.network, self.folder)
+        self.save_network()
         self.timing.write(self.step)
         self._saved_at = self.step
+
+    def save_network(self) -> None:
+        """Write the plain network, whole or not at all."""
+        with averaged(self.model), written_whole(self.folder.model) as beside:
+            self.model.network.save(beside)
+
+    def stop_early(self) -> None:
+        """Stop where the last row of history is the one too many for `fit.early_stopping`."""
+        if watched := self.settings["early_stopping"]:
+            self.stopped = self.history.stops_early(watched) or ""
+        if self.stopped:
+            self.model.stop_training = True
+
+    def go_on(self) -> None:
+        """Do what a process that was killed just after its last checkpoint had still to do."""
+        self.save_network()
+        if self.best_here():
+            self.keep_best()
+        if self.history.rows and self.history.rows[-1]["step"] == self.step:
+            self.stop_early()
 
     def _stop_if_told(self) -> None:
         if self.signals.received:
@@ -316,12 +333,6 @@ def averaged(model: keras.Model):
     finally:
         for (variable, _), value in zip(pairs, before, strict=True):
             variable.assign(value)
-
-
-def save_network(network: keras.Model, folder: RunFolder) -> None:
-    """Write the plain network whole or not at all."""
-    with written_whole(folder.model) as beside:
-        network.save(beside)
 
 
 class Progress:
