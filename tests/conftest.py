@@ -9,6 +9,11 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault: what is slow is not what these tests are about.
+settings.register_profile("kvzoo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kvzoo")
 
 ROOT = Path(__file__).parent.parent
 

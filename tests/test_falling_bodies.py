@@ -34,7 +34,7 @@ def test_free_flight_obeys_gravity_in_metres_and_seconds():
     assert free > 2000
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(list(KINDS)))
 def test_a_bounce_keeps_the_speed_that_its_kind_keeps(seed, kind):
     rng = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ def test_a_bounce_keeps_the_speed_that_its_kind_keeps(seed, kind):
     assert after.max() == pytest.approx((flight.y - thing.radius) * thing.restitution**2, rel=1e-3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.2, 4), st.floats(0.05, 1.4), st.floats(0, 1), st.sampled_from([0.0, 0.03, 0.3]))
 def test_pendulums_and_bowls_keep_their_energy(arc, amplitude, phase, rolls):
     drag = 5 / 3 if rolls else 1.0
@@ -75,7 +75,7 @@ def test_rolling_balls_are_pulled_by_the_slope_less_what_their_spin_takes():
     assert seen > 20
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.2, 3), st.floats(0.05, 0.5), st.floats(0, 1))
 def test_a_trampoline_gives_back_what_it_takes(height, part, phase):
     hop = fb.Hop(0.0, 1.0, height, part * height, phase, 0.0, 0.5)
@@ -135,7 +135,7 @@ def test_something_moves_in_nearly_all_clips():
         assert moved.mean() > 0.6, video.name
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(16, 128), st.sampled_from([1, 3]), st.integers(0, 9), st.integers(0, 14))
 def test_any_size_in_grey_and_colour(size, channels, seed, start):
     source = FallingBodies(videos=5, bodies=5, seconds=0.6, seed=seed)

@@ -30,7 +30,7 @@ def by_scipy(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.integers(1, 3)),
     st.sampled_from(["zero", "whole", "any", "far"]),

@@ -185,7 +185,7 @@ def test_even_pictures():
     assert is_cut(black, white)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 1000), st.floats(10, 245))
 def test_luminance_is_set_without_clipping(seed, wanted):
     frame = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), dtype=np.uint8)

@@ -37,7 +37,7 @@ def test_a_thousand_edited_recipes(tmp_path):
     path, accepted = tmp_path / "r.yaml", []
 
     @given(text=mutated())
-    @settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=1000, derandomize=True, suppress_health_check=list(HealthCheck))
     def check(text):
         path.write_text(text, encoding="utf-8", newline="")
         # An accepted recipe is refused for its folder, before anything is imported or made.

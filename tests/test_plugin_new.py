@@ -114,7 +114,7 @@ def test_a_kind_without_a_template_is_refused(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(name=st.text(max_size=12) | st.from_regex(r"[a-z0-9_-]{1,12}", fullmatch=True))
 def test_any_name_is_either_refused_or_good_python(name, tmp_path_factory):
     folder = tmp_path_factory.mktemp("any") / "new"

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvzoo import catalog
@@ -620,7 +620,7 @@ def test_a_lock_reads_back_to_the_same_recipe(source, write, tmp_path):
 
 
 @given(texts=st.lists(st.text(), max_size=5), rate=st.floats(0, allow_infinity=False), seed=st.integers(0, 2**31 - 1))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 def test_any_value_reads_back_the_same(texts, rate, seed, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "values.yaml"
     path.write_text(SMALL)
@@ -699,7 +699,7 @@ def mutated(draw) -> str:
 
 
 @given(text=mutated())
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, derandomize=True)
 def test_a_damaged_recipe_loads_or_is_refused(text, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / "damaged"
     folder.mkdir(exist_ok=True)

@@ -210,7 +210,7 @@ def test_the_best_checkpoint_is_that_of_the_best_row(recipe, tmp_path):
     start=st.integers(0, 3),
     mode=st.sampled_from(["min", "max"]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_early_stopping_is_keras_own(values, patience, min_delta, baseline, start, mode):
     watched = {"monitor": "x", "patience": patience, "min_delta": min_delta, "baseline": baseline}
     watched |= {"start_from_epoch": start, "mode": mode}

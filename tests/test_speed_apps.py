@@ -87,7 +87,7 @@ def video(tmp_path_factory):
 # Windows.
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 12), st.sampled_from([(1.0,), (1.0, 1.25, 3.7), RATES]))
 def test_windows_at_rates(count, length, stride, rates):
     frames = [np.full((1, 1, 1), i) for i in range(count)]
@@ -186,7 +186,7 @@ def test_rates_that_are_too_short_are_left_out(run, tmp_path):
 # The curve of `speedup`.
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 60), st.floats(0.1, 30), st.floats(0, 20), st.floats(1, FASTEST), st.integers(0, 99))
 def test_the_curve_is_the_minimum(count, decay, beta, rate, seed):
     wanted = np.random.default_rng(seed).choice(RATES, count)
@@ -196,7 +196,7 @@ def test_the_curve_is_the_minimum(count, decay, beta, rate, seed):
     assert smoothed(wanted, decay, rate, beta) == pytest.approx(best, rel=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 400), st.floats(1, FASTEST), st.integers(0, 99), st.sampled_from([0.5, 5.0, 50.0]))
 def test_the_curve_meets_the_duration_within_its_bounds(count, rate, seed, decay):
     rng = np.random.default_rng(seed)

@@ -35,7 +35,7 @@ def test_frames_are_the_moments_that_speeds_lead_to(world):
         np.testing.assert_array_equal(spans.read(video, whole, 32, 3), expected)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(0, 2**31),
     st.lists(st.sampled_from([0.25, 0.5, 1.0, 1.5, 2.0, 4.0]), min_size=1, max_size=4, unique=True),

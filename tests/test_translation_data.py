@@ -42,7 +42,7 @@ def shapes(frames_in: int, frames_out: int, size: int = SIZE, channels_out: int 
 # Samplers
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 30), st.integers(0, 2**31))
 def test_inputs_and_targets_are_the_frames_that_they_should_be(frames_in, frames_out, more, seed):
     rng = np.random.default_rng(seed)
@@ -59,7 +59,7 @@ def test_inputs_and_targets_are_the_frames_that_they_should_be(frames_in, frames
                 assert inputs.max() < targets.min()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_offsets_reads_the_places_that_it_is_given(data):
     window = data.draw(st.integers(1, 12))
