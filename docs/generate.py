@@ -2,19 +2,22 @@
 
 It writes the table of models (README.md, docs/zoo.md), and for each model a card from its spec, its recipes and
 docs/cards/NAME.yaml, with a diagram of its blocks. MkDocs runs this file too (`hooks` in mkdocs.yml), for the
-reference of recipe keys, which is in no repository.
+reference of commands and of recipe keys, which are made with the site.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import cleandoc
 from pathlib import Path
 from textwrap import wrap
 from xml.sax.saxutils import escape
 
+import click
 from ruamel.yaml import YAML
 
 from kvzoo import catalog
 from kvzoo.cli.info import model_rows, option_in_words
+from kvzoo.cli.main import VERBS, cli
 from kvzoo.recipe import keras_names, schema
 from kvzoo.recipe.resolve import load, shipped_recipes
 from kvzoo.registry import ModelSpec, Option, Spec
@@ -262,11 +265,39 @@ def options_table(options: Mapping[str, Option]) -> str:
     )
 
 
+def command_reference() -> str:
+    """Return the page of all commands."""
+    parts = [
+        "# Command line\n",
+        "Made from the commands themselves when this site was built. Exit codes: 0 done; 1 a fault of kvzoo's; 2 the "
+        "input is at fault, in one line; 3 training failed, with the last good checkpoint "
+        "named; 130 interrupted, with a checkpoint saved.\n",
+    ]
+    root = click.Context(cli, info_name="kvzoo")
+    for verb in VERBS:
+        parts += of_command(cli.get_command(root, verb), click.Context(cli.get_command(root, verb), root, verb), 2)
+    return "\n".join(parts)
+
+
+def of_command(command: click.Command, context: click.Context, level: int) -> Iterator[str]:
+    """Return what a command says of itself with `--help`, and its commands' if it is a group."""
+    yield f"{'#' * level} {context.command_path}\n"
+    yield f"```sh\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```\n"
+    yield f"{cleandoc(command.help)}\n"
+    options = [record for p in command.params if (record := p.get_help_record(context))]
+    if options:
+        yield table(["option", "what it is"], [[f"`{names}`", says] for names, says in options])
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from of_command(inner, click.Context(inner, context, name), level + 1)
+
+
 def on_files(files_, config):
-    """MkDocs: add the page of recipe keys."""
+    """MkDocs: add the pages of commands and of recipe keys."""
     from mkdocs.structure.files import File
 
-    files_.append(File.generated(config, "reference/recipe.md", content=recipe_reference()))
+    for name, page in {"cli": command_reference, "recipe": recipe_reference}.items():
+        files_.append(File.generated(config, f"reference/{name}.md", content=page()))
     return files_
 
 
