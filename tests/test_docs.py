@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import re
 import runpy
@@ -118,16 +119,18 @@ def test_every_recipe_in_a_block_is_one(page, tmp_path):
 @pytest.fixture(scope="module")
 def terminal():
     """Runs `kvzoo …` in this process; returns the exit code and what is printed."""
-    command_line._quiet()
 
     def run(words: list[str]) -> tuple[int, str]:
         out, before = io.StringIO(), sys.argv
+        logger = logging.getLogger("kvzoo")
+        handlers = list(logger.handlers)
         sys.argv = ["kvzoo", *words]
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), pytest.raises(SystemExit) as stop:
                 command_line.main()
         finally:
-            sys.argv = before
+            # Each start of the command line adds its terminal to the log.
+            sys.argv, logger.handlers = before, handlers
         return stop.value.code or 0, out.getvalue()
 
     return run
