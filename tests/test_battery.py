@@ -8,6 +8,7 @@ from kvzoo import catalog
 from kvzoo.cli.main import cli
 from kvzoo.errors import InputError
 from kvzoo.testing import ROWS, Battery, battery
+from kvzoo.testing.fresh import installed_backends
 
 WITHOUT_TRAINING = ("spec", "parameters", "shape", "finite", "causal", "config")
 IN_PROCESSES = ("save", "backends")  # rows that start processes
@@ -48,16 +49,10 @@ def test_a_layer_that_is_not_made_again_fails_to_load(shared):
 
 @pytest.mark.backend
 def test_backends_that_differ_fail_there(shared):
-    if shared_backends() < 2:
+    if len(installed_backends()) < 2:
         pytest.skip("one backend is installed")
     assert failed(shared, "broken_backends", IN_PROCESSES).keys() == {"backends"}
     assert failed(shared, "broken_save", IN_PROCESSES).keys() == {"save"}
-
-
-def shared_backends() -> int:
-    from kvzoo.testing.fresh import installed_backends
-
-    return len(installed_backends())
 
 
 def test_a_sound_model_passes(shared):
