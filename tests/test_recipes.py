@@ -24,7 +24,14 @@ def test_begins_with_what_it_is(name):
     assert RECIPES[name].read_text().startswith("# ")
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+def variants_later(names):
+    """Yield the names as parameters; recipes that vary another one are slow: what they vary from runs in any case."""
+    for name in names:
+        varies = re.search(r"^extends:", RECIPES[name].read_text(), re.MULTILINE)
+        yield pytest.param(name, marks=pytest.mark.slow if varies else ())
+
+
+@pytest.mark.parametrize("name", variants_later(BUILT_IN))
 def test_smoke_runs(name, tmp_path):
     run = kvzoo.fit(RECIPES[name], smoke=True, out=tmp_path / "run")
     held_out = {key: value for key, value in run.history[-1].items() if key.startswith("val_")}
