@@ -22,7 +22,7 @@ from kvzoo.recipe.resolve import load
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # What is run: all that is in console and Python blocks.
 RUN = [ROOT / "README.md", ROOT / "docs/index.md", *sorted((ROOT / "docs").glob("[th][uo][tw]*/*.md"))]
-QUICK = ("README.md", "plugin.md")
+QUICK = ("README.md",)
 
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
