@@ -167,7 +167,7 @@ class Slow:
             yield (np.zeros((2, 3), "uint8"),)
 
 
-@pytest.mark.parametrize(("seconds", "share"), [(0.1, (0.4, 0.8)), (0.0, (0.0, 0.25))])
+@pytest.mark.parametrize(("seconds", "share"), [(0.1, (0.25, 0.95)), (0.0, (0.0, 0.25))])
 def test_waiting_is_what_a_step_spends_without_its_batch(tmp_path, seconds, share):
     import keras
 

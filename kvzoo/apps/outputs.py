@@ -16,8 +16,7 @@ def check_file(out: str | os.PathLike, endings: Iterable[str], overwrite: bool) 
     """
     out, endings = Path(out), tuple(endings)
     if out.suffix.lower() not in endings:
-        *first, last = endings
-        raise InputError(f"--out {out}: a name that ends in {', '.join(first)} or {last} is wanted")
+        raise InputError(f"--out {out}: a name that ends in {' or '.join(endings)} is wanted")
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: no such folder: {out.parent}")
     if out.is_dir():
