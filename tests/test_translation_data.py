@@ -102,6 +102,28 @@ def test_jitter_and_mirror_are_the_same_for_all_frames_of_an_example(tmp_path):
     np.testing.assert_array_equal(inputs[0], clips.source.read(clips.videos[0], [0], SIZE, 3)[0])
 
 
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.booleans())
+def test_a_moving_camera_slides_and_grows_evenly(seed, grows):
+    """A still picture whose brightness is its place: each corner then moves on a line, or as a power of the frame."""
+    side, jitter = 33, 24
+    y, x = np.mgrid[: side + jitter, : side + jitter].astype("uint8")
+    still = np.stack([4 * y, 4 * x, 0 * x], axis=-1)
+    sampler = Interpolate(2, 5, jitter=jitter, pan=2, zoom=0.01 * grows)
+    inputs, targets = sampler.example((np.stack([still] * 2), np.stack([still] * 5)), np.random.default_rng(seed))
+    clip = np.concatenate([inputs[:1], targets, inputs[1:]]).astype(float)[..., :2] / 4
+    centre, width = clip[:, side // 2, side // 2], clip[:, 16, 26, 1] - clip[:, 16, 6, 1]
+    assert np.abs(np.diff(centre, 2, axis=0)).max() < 0.55, "a quarter of a pixel is one grey value"
+    assert np.abs(np.diff(centre, axis=0)).max() <= 2.3
+    assert width == pytest.approx(np.full(7, 20.0), abs=20 * 0.031 + 0.3 if grows else 0.3)
+
+
+@pytest.mark.parametrize("wrong", [{"pan": -1}, {"zoom": 0.2}, {"pan": 3, "jitter": 17}])
+def test_cameras_that_cannot_be(wrong):
+    with pytest.raises(InputError, match=r"pan .* Received"):
+        Interpolate(2, 5, **{"jitter": 12, **wrong})
+
+
 def test_batches_are_a_function_of_seed_and_step(tmp_path):
     for i in range(3):
         write_sequence(tmp_path / f"s{i}", noise(9, i))

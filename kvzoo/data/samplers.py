@@ -118,43 +118,64 @@ class Interpolate(Pair):
         frames_in: 2.
         frames_out: frames between.
         jitter, mirror: as above.
-        pan: in half of the training examples the crop slides by up to so many whole pixels a frame, down and to the
-            right, as if the camera moved; `jitter` must leave room for it.
+        pan: in half of the training examples the crop slides by up to so many pixels a frame, down and to the right,
+            as if the camera moved, slow pans more often than fast ones; `jitter` must leave room for it.
+        zoom: by up to so much the crop grows or shrinks a frame, too, as a share of its size.
 
     Raises:
-        InputError: a network that is not given two frames, or a pan without room.
+        InputError: a network that is not given two frames, a pan without room, a zoom that is none.
     """
 
-    def __init__(self, frames_in: int, frames_out: int, jitter: int = 0, mirror: bool = False, pan: int = 0):
+    def __init__(
+        self,
+        frames_in: int,
+        frames_out: int,
+        jitter: int = 0,
+        mirror: bool = False,
+        pan: float = 0.0,
+        zoom: float = 0.0,
+    ):
         if frames_in != 2:
             raise InputError(
                 f"the sampler interpolate gives the first and the last frame: a network with frames_in 2 is wanted, "
                 f"this one has {frames_in}; the sampler offsets takes any"
             )
+        if pan < 0 or not 0 <= zoom < 0.1:
+            raise InputError(
+                f"the sampler interpolate: a pan from 0 and a zoom from 0 to 0.1 are wanted. Received: pan {pan:g}, "
+                f"zoom {zoom:g}"
+            )
         if pan * (frames_out + 1) > jitter:
             raise InputError(
-                f"the sampler interpolate: a pan of {pan} over {frames_out + 2} frames wants a jitter of at least "
-                f"{pan * (frames_out + 1)}. Received: {jitter}"
+                f"the sampler interpolate: a pan of {pan:g} over {frames_out + 2} frames wants a jitter of at "
+                f"least {pan * (frames_out + 1):g}. Received: {jitter}"
             )
         super().__init__([0, frames_out + 1], range(1, frames_out + 1), frames_out + 2, jitter, mirror)
-        self.pan = pan
+        self.pan, self.zoom = pan, zoom
 
     def example(self, clips: Arrays, rng: np.random.Generator | None) -> Arrays:
-        if rng is None or not self.pan or rng.integers(2):
+        if rng is None or not (self.pan or self.zoom) or rng.integers(2):
             return super().example(clips, rng)
-        velocity = rng.integers(-self.pan, self.pan + 1, size=2)
-        way = velocity * (self.needs - 1)
-        start = rng.integers(np.maximum(0, -way), self.jitter + 1 - np.maximum(0, way))
         size = clips[0].shape[1] - self.jitter
-        slid = []
-        for clip, places in zip(clips, (self.inputs, self.targets), strict=True):
-            corners = start + velocity * places[:, None]
-            slid.append(
-                np.stack(
-                    [f[top : top + size, left : left + size] for f, (top, left) in zip(clip, corners, strict=True)]
-                )
+        velocity, growth = self.pan * rng.uniform(-1, 1, 2) * rng.uniform(), self.zoom * rng.uniform(-1, 1)
+        way = velocity * (self.needs - 1)
+        start = rng.uniform(np.maximum(0, -way), self.jitter - np.maximum(0, way))
+
+        def seen(frame: np.ndarray, place: int) -> np.ndarray:
+            scale = (1 + growth) ** (place - (self.needs - 1) / 2)
+            y, x = start + velocity * place + (1 - scale) * (size - 1) / 2
+            # Bilinear sampling would blur each frame of a pan differently.
+            how = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
+            matrix = np.array([[scale, 0, x], [0, scale, y]])
+            return cv2.warpAffine(frame, matrix, (size, size), flags=how, borderMode=cv2.BORDER_REFLECT_101)
+
+        moved = tuple(
+            np.stack([seen(frame, place) for frame, place in zip(clip, places, strict=True)]).reshape(
+                len(clip), size, size, -1
             )
-        return self.mirrored(tuple(slid), rng)
+            for clip, places in zip(clips, (self.inputs, self.targets), strict=True)
+        )
+        return self.mirrored(moved, rng)
 
 
 class Predict(Pair):
