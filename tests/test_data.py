@@ -327,6 +327,15 @@ def test_pixel_formats_and_sizes(tmp_path, name):
     assert source.read(only(source), [0, 5], 16, 1).shape == (2, 16, 16, 1)
 
 
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p", "yuv411p", "yuv420p10le", "yuvj420p"])
+@pytest.mark.parametrize("size", [(200, 98), (98, 202), (162, 98), (165, 98), (180, 98), (640, 98)])
+def test_the_square_is_that_of_the_whole_frame(tmp_path, size, pixels):
+    """Long frames are cut before their colours are converted, of which nothing may be seen."""
+    codec = "mjpeg" if pixels == "yuvj420p" else "ffv1"
+    path = write_video(tmp_path / "a.mkv", 4, codec=codec, size=size, pixels=pixels)
+    np.testing.assert_array_equal(read_all(Videos(str(tmp_path)), 48), full_decode(path, 48))
+
+
 def test_unusable_videos_are_skipped_with_a_reason(tmp_path):
     data = write_video(tmp_path / "good.mp4", 30, codec_options=x264(10)).read_bytes()
     (tmp_path / "cut_index.mp4").write_bytes(data[: len(data) // 2])

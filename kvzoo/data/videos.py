@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import av.error
+import av.filter
 import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
@@ -98,7 +99,7 @@ class Videos(Source):
             for i, stamp in enumerate(stamps):
                 frame = reader.frame_at(stamp)
                 missing += frame.pts != stamp
-                out[i] = square(reader.upright(frame), image_size, channels, self.whole)
+                out[i] = square(reader.upright(frame, self.whole), image_size, channels, self.whole)
         except FAULTS as error:
             raise BrokenVideo(_reason(error)) from None
         if 2 * missing > len(stamps):
@@ -216,6 +217,7 @@ class _Reader:
         self._aspect = file.aspect
         # One for all frames: setting up a conversion takes longer than a small frame's.
         self._reformatter = VideoReformatter()
+        self._middles: dict[tuple, _Middle] = {}
 
     def begins_by(self, stamp: int) -> bool:
         """Return whether the first frame is at or before a time."""
@@ -237,19 +239,25 @@ class _Reader:
         """Return whether no frame follows the one that is shown."""
         return self._peek() is None
 
-    def upright(self, frame: av.VideoFrame) -> np.ndarray:
+    def upright(self, frame: av.VideoFrame, whole: bool = True) -> np.ndarray:
         """Return a frame as RGB uint8 (H, W, 3) of square pixels, turned as its file says; valid while the frame is.
 
-        Of an interlaced frame it is the first field, the rows between filled in.
+        Of an interlaced frame it is the first field, the rows between filled in. Where not the whole is wanted, much
+        of what lies outside of the centred square is missing: its colours need no conversion.
         """
+        turns, interlaced = round(frame.rotation / 90) % 4, frame.interlaced_frame
         width = None if self._aspect == 1 else max(2, 2 * round(frame.width * self._aspect / 2))
+        if not whole and width is None and not interlaced and _Middle.pays(frame):
+            key = (frame.width, frame.height, frame.format.name)
+            if key not in self._middles:
+                self._middles[key] = _Middle(frame)
+            frame = self._middles[key].of(frame)
         rgb = self._reformatter.reformat(frame, width=width, format="rgb24")
         plane = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: rgb.height, : 3 * rgb.width]
         image = rows.reshape(rgb.height, rgb.width, 3)
-        if frame.interlaced_frame and rgb.height > 1:
+        if interlaced and rgb.height > 1:
             image = cv2.resize(np.ascontiguousarray(image[::2]), (rgb.width, rgb.height))
-        turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
     def _peek(self) -> av.VideoFrame | None:
@@ -283,6 +291,41 @@ class _Reader:
                         count += 1
                     if frame.pts is not None:
                         yield frame
+
+
+class _Middle:
+    """FFmpeg's filter `crop`, which cuts planes of colour differences without a copy, for frames of one size.
+
+    What it leaves has the same centred square, and around it MARGIN pixels, as far as upsampled colours reach.
+    """
+
+    MARGIN = 8
+
+    def __init__(self, frame: av.VideoFrame):
+        width, height = frame.width, frame.height
+        side = min(width, height)
+        # Even, so that the planes of colours are cut at the same place.
+        left, top = (max(0, (size - side) // 2 - self.MARGIN) // 2 * 2 for size in (width, height))
+        self._graph = av.filter.Graph()
+        size = f"video_size={width}x{height}:pix_fmt={frame.format.name}:time_base=1/1000:pixel_aspect=1/1"
+        self._source = self._graph.add("buffer", size)
+        crop = self._graph.add("crop", f"{width - 2 * left}:{height - 2 * top}:{left}:{top}")
+        self._sink = self._graph.add("buffersink")
+        self._source.link_to(crop)
+        crop.link_to(self._sink)
+        self._graph.configure()
+
+    @staticmethod
+    def pays(frame: av.VideoFrame) -> bool:
+        """Return whether a frame is so much longer than wide that cutting it costs less than converting it."""
+        short, long = sorted((frame.width, frame.height))
+        colours = frame.format.name.startswith("yuv") and frame.format.chroma_width(4) >= 2
+        # With an odd difference the middle of a frame that is turned afterwards would be another.
+        return colours and long - short >= 64 and (long - short) % 2 == 0
+
+    def of(self, frame: av.VideoFrame) -> av.VideoFrame:
+        self._source.push(frame)
+        return self._sink.pull()
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream | None:

@@ -31,23 +31,13 @@ def load(job: dict) -> dict:
     return {"remark": remark}
 
 
-def measured(job: dict) -> dict:
-    """Build the model, take the weights over and measure it."""
-    from kvzoo.testing.measure import measure
-    from kvzoo.testing.rows import networks_of, tiny
-
-    folder, model = Path(job["folder"]), tiny(job["name"])
-    for part, network in networks_of(model).items():
-        network.set_weights(list(np.load(folder / f"{part}.npz").values()))
-    return measure(model, tuple(np.load(folder / "examples.npz").values()))
-
-
 def main() -> None:
     with open(sys.argv[1]) as file:
         given = json.load(file)
     results = {job["name"]: _tried(load, job) for job in given["jobs"]}
     if given["measure"]:
         from kvzoo import catalog
+        from kvzoo.testing.rows import measured
 
         for noun, record in given["registered"]:
             catalog.register(catalog.REGISTRIES[noun].spec_type.from_json(record))
@@ -55,7 +45,7 @@ def main() -> None:
         # Written one by one: a crash leaves what was done.
         result = {"loaded": results[job["name"]]}
         if given["measure"]:
-            result["measured"] = _tried(measured, job)
+            result["measured"] = _tried(lambda job: measured(job["name"], Path(job["folder"])), job)
         (Path(job["folder"]) / f"{keras.backend.backend()}.json").write_text(json.dumps(result))
 
 
