@@ -10,7 +10,15 @@ from kvzoo.testing import battery
 
 MODELS = [entry.name for entry in catalog.MODELS.entries() if entry.distribution == "kvzoo"]
 
-test_battery = battery(*MODELS, stock_keras=True, marks={"backends": pytest.mark.backend})
+# Of SpeedNet's trunk there are three networks, some ten seconds of graph for each row that trains.
+SAME_TRUNK = ["s3dg", "speednet_i3d"]
+TRAINED = ["gradients", "loss", "precision", "range", "resume"]
+MARKS = {"backends": pytest.mark.backend}
+
+test_battery = battery(*[name for name in MODELS if name not in SAME_TRUNK], stock_keras=True, marks=MARKS)
+test_battery_of_the_same_trunk = battery(
+    *SAME_TRUNK, stock_keras=True, marks={**MARKS, **dict.fromkeys(TRAINED, pytest.mark.slow)}
+)
 
 
 @pytest.mark.parametrize("name", MODELS)
