@@ -609,7 +609,10 @@ SAMPLERS = Registry(
             summary="the first and the last of a span of frames, and those between",
             options={
                 **_AUGMENTED,
-                "pan": Option("int", 0, "pixels a frame that half of the crops slide by, at most", minimum=0),
+                "pan": Option("float", 0.0, "pixels a frame that half of the crops slide by, at most", minimum=0.0),
+                "zoom": Option(
+                    "float", 0.0, "share of its size that such a crop grows by a frame", minimum=0.0, maximum=0.09
+                ),
             },
             makes="inputs and targets",
         ),

@@ -1,5 +1,6 @@
 """Names become specs: built-ins, specs from code, plugins' entry points, and what is said when they do not."""
 
+import inspect
 import json
 from dataclasses import FrozenInstanceError, replace
 
@@ -80,6 +81,17 @@ def test_a_built_in_spec_names_only_what_there_is(spec):
     if isinstance(spec, LossSpec):
         assert set(spec.kinds) <= set(KINDS)
         assert catalog.SAMPLERS.get(spec.sampler)
+
+
+@pytest.mark.parametrize(
+    "spec", [s for s in BUILT_IN if s.noun in ("source", "sampler")], ids=lambda s: f"{s.noun}-{s.name}"
+)
+def test_a_built_in_spec_has_the_options_of_its_builder(spec):
+    """The frames of a sampler are the model's to say."""
+    arguments = inspect.signature(spec.load()).parameters
+    assert set(arguments) - set(spec.options) <= {"frames", "frames_in", "frames_out"}
+    for name, option in spec.options.items():
+        assert arguments[name].default in (option.default, inspect.Parameter.empty)
 
 
 @pytest.mark.parametrize(

@@ -140,9 +140,9 @@ class Interpolate(Pair):
                 f"the sampler interpolate gives the first and the last frame: a network with frames_in 2 is wanted, "
                 f"this one has {frames_in}; the sampler offsets takes any"
             )
-        if pan < 0 or not 0 <= zoom < 0.1:
+        if pan < 0 or not 0 <= zoom <= 0.09:
             raise InputError(
-                f"the sampler interpolate: a pan from 0 and a zoom from 0 to 0.1 are wanted. Received: pan {pan:g}, "
+                f"the sampler interpolate: a pan from 0 and a zoom from 0 to 0.09 are wanted. Received: pan {pan:g}, "
                 f"zoom {zoom:g}"
             )
         if pan * (frames_out + 1) > jitter:
