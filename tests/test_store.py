@@ -17,6 +17,7 @@ from test_data import damage, number, write_strip, write_video, x264
 
 from kvzoo import catalog
 from kvzoo.cli.data import command
+from kvzoo.data import prepare as prepare_module
 from kvzoo.data.hdf5 import Hdf5, write_store
 from kvzoo.data.pipeline import batches, open_data
 from kvzoo.data.prepare import Settings, prepare
@@ -27,18 +28,18 @@ from kvzoo.recipe.resolve import check_data
 
 
 class Numbered(Source):
-    """Frames that say their number; a log of what was decoded; a video that takes its process down."""
+    """Frames that say their number; a log of what was decoded; a video that takes its process down, or hangs."""
 
-    def __init__(self, log: str, lengths: list[int], crash: str = ""):
+    def __init__(self, log: str, lengths: list[int], crash: str = "", hang: bool = False):
         videos = [Video(f"v{i}", n, 25.0, group=f"g{i}", label="abc"[i % 3], key=i) for i, n in enumerate(lengths)]
         super().__init__(videos, [Skipped("text.mp4", "not a video, or damaged")])
-        self.log, self.crash = log, crash
+        self.log, self.crash, self.hang = log, crash, hang
 
     def decode(self, video, start, stop, image_size, channels):
         with open(self.log, "a") as log:
             log.write(f"{video.name} {start}\n")
         if video.name == self.crash:
-            os.kill(os.getpid(), signal.SIGSEGV)
+            time.sleep(100) if self.hang else os.kill(os.getpid(), signal.SIGSEGV)
         frames = (np.arange(start, stop) + video.key).astype(np.uint8).reshape(-1, 1, 1, 1)
         return np.broadcast_to(frames, (stop - start, image_size, image_size, channels)).copy()
 
@@ -194,11 +195,13 @@ def test_what_is_done_is_not_decoded_again(tmp_path, monkeypatch):
     assert content(out)["offsets"].tolist() == [0, 100, 2600, 3300, 3350]
 
 
-def test_a_video_that_crashes_its_process_is_left_out(tmp_path):
-    source = Numbered(str(tmp_path / "log"), [30, 40, 50, 60], crash="v1")
+@pytest.mark.parametrize("hang", [False, True])
+def test_a_video_that_crashes_its_process_or_hangs_is_left_out(tmp_path, monkeypatch, hang):
+    monkeypatch.setattr(prepare_module, "HANGS", 4.0)
+    source = Numbered(str(tmp_path / "log"), [30, 40, 50, 60], crash="v1", hang=hang)
     done = prepare(source, source.videos, tmp_path / "a.h5", Settings(8, 1), "x", workers=2)
     assert (done.clips, done.frames) == (3, 140)
-    assert done.skipped[1:] == (Skipped("v1", "the decoder crashed"),)
+    assert done.skipped[1:] == (Skipped("v1", "the decoder crashed, or hung"),)
     assert [v.name for v in Hdf5(str(tmp_path / "a.h5")).videos] == ["v0", "v2", "v3"]
 
 

@@ -6,10 +6,12 @@ The store is put together from them at the end: twice the store's space is neede
 """
 
 import json
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -32,6 +34,7 @@ SPAN_BYTES = 64 << 20
 CACHE_BYTES = 64 << 20  # of a process: each frame is read once
 ROUGH = 4  # times the store's size: what frames are stabilised at
 CRASHES = 2  # of a video's process, after which it is left out
+HANGS = 300.0  # seconds without a frame from any process; those that are at work are ended then, as if they had crashed
 
 
 @dataclass(frozen=True)
@@ -147,19 +150,22 @@ def _decode_all(
     workers: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Decode what is not there yet; a video whose process crashes time and again is left out."""
+    """Decode what is not there yet; a video whose process crashes or hangs time and again is left out."""
     total = sum(video.frames for video in videos)
     left = {i: video for i, video in enumerate(videos) if not _is_done(work, i, settings)}
     crashes = dict.fromkeys(left, 0)
     context = multiprocessing.get_context("spawn")  # other threads may hold locks that a fork would copy
-    count = context.Value("q", total - sum(video.frames for video in left.values()))
     while left:
+        # Anew each time: a process that ended at the wrong moment holds the old ones' locks.
+        count = context.Value("q", total - sum(video.frames for video in left.values()))
+        beat = context.Value("q", 0)
         # After a crash nobody knows whose it was: one at a time finds out.
         size = 1 if any(crashes.values()) else min(workers, len(left))
-        with ProcessPoolExecutor(size, context, _begin_worker, (source, work, settings, count)) as pool:
+        with ProcessPoolExecutor(size, context, _begin_worker, (source, work, settings, count, beat)) as pool:
             running: dict[Future, int] = {}
             try:
                 waiting = iter(sorted(left, key=lambda i: (crashes[i], i)))
+                heard, since = beat.value, time.monotonic()
                 while True:
                     # Few at a time: a crash breaks the whole pool, and with it what it had in hand.
                     while len(running) < 2 * size and (index := next(waiting, None)) is not None:
@@ -171,6 +177,12 @@ def _decode_all(
                         future.result()
                         del left[running.pop(future)]
                     progress(min(count.value, total), total)
+                    if beat.value != heard:
+                        heard, since = beat.value, time.monotonic()
+                    elif heard and time.monotonic() - since > HANGS:
+                        for process in list((pool._processes or {}).values()):
+                            process.kill()
+                        since = math.inf
             except BrokenProcessPool:
                 _blame(work, running, left, crashes)
             except BaseException:
@@ -189,14 +201,14 @@ def _blame(work: Path, running: dict[Future, int], left: dict[int, Video], crash
             begun.unlink()
             crashes[index] += 1
             if crashes[index] >= CRASHES:
-                _write_result(work, index, 0, "the decoder crashed")
+                _write_result(work, index, 0, "the decoder crashed, or hung")
                 del left[index]
 
 
-def _begin_worker(source: Source, work: Path, settings: Settings, count) -> None:
+def _begin_worker(source: Source, work: Path, settings: Settings, count, beat) -> None:
     """Set up a process; it ends with the one that started it, even where that was killed."""
     global _worker
-    _worker = (source, work, settings, count)
+    _worker = (source, work, settings, count, beat)
     source_module.CACHE_BYTES = CACHE_BYTES
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started it is told, and ends it
     cv2.setNumThreads(1)
@@ -206,9 +218,10 @@ def _begin_worker(source: Source, work: Path, settings: Settings, count) -> None
 
 def _decode(index: int, video: Video) -> None:
     """Decode a video to its spans, as far as it goes; runs in a process of its own."""
-    source, work, settings, count = _worker
+    source, work, settings, count, _ = _worker
     begun = work / f"{index:07d}.begun"
     begun.touch()
+    _beat()
     frames, reason = 0, ""
     try:
         moves = _moves(work, index, source, video, settings) if settings.stabilise else None
@@ -237,9 +250,17 @@ def _decode(index: int, video: Video) -> None:
     begun.unlink()
 
 
+def _beat() -> None:
+    """Show that this process is alive."""
+    beat = _worker[-1]
+    with beat.get_lock():
+        beat.value += 1
+
+
 def _frames(
     source: Source, video: Video, start: int, stop: int, settings: Settings, moves: np.ndarray | None
 ) -> np.ndarray:
+    _beat()
     indices = np.arange(start, stop)
     if moves is None:
         return source.read(video, indices, settings.image_size, settings.channels)
@@ -261,6 +282,7 @@ def _moves(work: Path, index: int, source: Source, video: Video, settings: Setti
 
     def grey():
         for at in range(0, video.frames, CHUNK):
+            _beat()
             try:
                 yield from source.read(video, range(at, min(at + CHUNK, video.frames)), size, 1)
             except BrokenVideo:
