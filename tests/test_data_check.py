@@ -57,7 +57,11 @@ def rows_of(said: str) -> dict[str, list[str]]:
 def test_what_is_said(folder, tmp_path):
     said = run("check", folder, "--recipe", "gru_ae_16", "--html", tmp_path / "sheet.html")
     rows = rows_of(said)
-    assert rows["source"] == ["videos"] and rows["clips"] == ["9"] and rows["frames"] == ["270 (0.2 minutes)"]
+    assert (
+        rows["source"] == ["videos"]
+        and rows["files"] == rows["clips"] == ["9"]
+        and rows["frames"] == ["270 (0.2 minutes)"]
+    )
     assert rows["sizes"] == ["96x96 (7), 64x64 (1), 64x48 (1)"] and rows["rates"] == ["25 fps (9)"]
     assert rows["labels"] == ["a (6), b (3)"] and rows["still"] == ["1 clips in which nothing moves"]
     assert rows["duplicates"] == ["1 pairs"] and rows["mirrors"] == ["1 pairs"] and rows["broken"] == ["2"]

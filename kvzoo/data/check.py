@@ -197,7 +197,8 @@ def report(findings: Findings, source: Source) -> list[tuple[str, str]]:
     if findings.split_apart:
         rows.append(("warning", f"{len(findings.split_apart)} of these pairs have different groups: set data.group"))
     rows.append(("broken", f"{len(findings.skipped)}"))
-    return rows
+    files = {file for video in videos for file in source.files_of(video)}
+    return [("files", f"{len(files)}"), *rows] if files else rows
 
 
 def _range(values: Sequence[float], unit: str) -> str:

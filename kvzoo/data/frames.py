@@ -2,6 +2,7 @@
 
 import configparser
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,9 @@ class Frames(Source):
 
     def size_of(self, video: Video) -> str:
         return size_of(video.key[0])
+
+    def files_of(self, video: Video) -> Sequence[str]:
+        return video.key
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         out = []

@@ -145,6 +145,9 @@ class Hdf5(Source):
     def size_of(self, video: Video) -> str:
         return f"{self.shape[1]}x{self.shape[0]}"
 
+    def files_of(self, video: Video) -> Sequence[str]:
+        return (str(self.path),)
+
     def _fill(self, rows: np.ndarray, first: int) -> None:
         """Read rows (n, H * W * C) of the store, from the row `first` on."""
         with self._lock:

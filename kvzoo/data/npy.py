@@ -1,5 +1,6 @@
 """The source `npy`: clips in one array file, as Moving-MNIST is published."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,9 @@ class Npy(Source):
 
     def size_of(self, video: Video) -> str:
         return f"{self.shape[3]}x{self.shape[2]}"
+
+    def files_of(self, video: Video) -> Sequence[str]:
+        return (str(self.path),)
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         try:

@@ -1,6 +1,7 @@
 """The source `pairs`: two folders, of what is given and of what shall be made of it, matched by name."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +45,10 @@ class Pairs(Source):
                 videos.append(replace(video, target=replace(target, fps=video.fps)))
         skipped += [Skipped(target.name, f"no input {stem} in {path}") for stem, target in targets.items()]
         super().__init__(videos, skipped)
+
+    def files_of(self, video: Video) -> Sequence[str]:
+        both = (video, video.target) if video.target else (video,)
+        return [v.key.key.path if isinstance(v.key, _OfVideos) else v.key for v in both]
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         if isinstance(video.key, _OfVideos):

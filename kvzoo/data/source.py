@@ -112,6 +112,10 @@ class Source:
         """Return a video's own size as "1280x720", "" where it has none: drawn ones."""
         return ""
 
+    def files_of(self, video: Video) -> Sequence[str]:
+        """Return the files that a video's frames come from, none of drawn ones."""
+        return ()
+
     def fingerprint(self) -> str:
         """Return a hash over what the source holds: names, lengths, groups and labels, not pixels."""
         rows = [f"{type(self).__name__} {self.version}"]

@@ -1,5 +1,6 @@
 """The source `strips`: a folder of images, one a clip, its frames side by side or stacked."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,9 @@ class Strips(Source):
 
     def size_of(self, video: Video) -> str:
         return size_of(video.key[0])
+
+    def files_of(self, video: Video) -> Sequence[str]:
+        return (video.key[0],)
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
         path, vertical, count = video.key

@@ -6,7 +6,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -112,6 +112,9 @@ class Videos(Source):
 
     def size_of(self, video: Video) -> str:
         return video.key.size
+
+    def files_of(self, video: Video) -> Sequence[str]:
+        return (video.key.path,)
 
     def _reader(self, file: "_File", stamp: int) -> "_Reader":
         """Return a reader that is at or before a time: the one that ended there, or a new one."""
