@@ -115,7 +115,7 @@ def test_exact_windows_say_what_the_network_says(model, video):
         assert np.diff(firsts).max(initial=0) <= 3 and firsts[-1] == len(sped) - T
         wanted = model.predict_on_batch(np.stack([sped[k : k + T] for k in firsts]))[:, 0]
         # An untrained network's logits reach hundreds: single precision is a matter of their span.
-        assert logits == pytest.approx(wanted, rel=1e-3, abs=1e-3 * np.ptp(wanted))
+        assert logits == pytest.approx(wanted, rel=1e-3, abs=float(1e-3 * np.ptp(wanted)))
     assert seen.rates == RATES and seen.sped_up.shape == (11, 90)
     places, logits = seen.windows[0]
     assert seen.sped_up[0] == pytest.approx(np.interp(np.arange(90), places, 1 / (1 + np.exp(-logits))))
@@ -155,7 +155,7 @@ def test_the_fast_mode_is_pinned_to_exact_windows(model, video):
     for (places, logits), (again, near) in zip(exact.windows, fast.windows, strict=True):
         assert (places == again).all()
         pins = sorted({*range(0, len(places), 4 * T), len(places) - 1})
-        assert near[pins] == pytest.approx(logits[pins], rel=1e-3, abs=1e-3 * np.ptp(logits))
+        assert near[pins] == pytest.approx(logits[pins], rel=1e-3, abs=float(1e-3 * np.ptp(logits)))
 
 
 # `speed`.
