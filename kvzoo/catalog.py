@@ -289,6 +289,9 @@ MODELS = Registry(
                 "temporal_stride": Option("int", 8, "8 as in the paper, 1 as in speednet", choices=(1, 8)),
                 "spatial_stride": Option("int", 32, "32 as in the paper, 16 as in speednet", choices=(16, 32)),
                 "gates": Option("bool", True, "self-gating; false is S3D"),
+                "convolutions": Option(
+                    "str", "separable", "full ones without gates are I3D", choices=("separable", "full")
+                ),
             },
             tiny={"frames": 4, "image_size": 16, "classes": 3, "width": 0.0625},
             optimizer={"name": "adam", "learning_rate": 1e-3},

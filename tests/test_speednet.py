@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from torch_parity import speednet_weights
 
 import kvzoo
+from kvzoo import zoo
 
 PARITY = Path(__file__).parent / "data" / "speednet_parity.npz"
 TINY = {"frames": 4, "image_size": 32, "width": 1 / 16}
@@ -30,3 +32,25 @@ def test_equals_the_pytorch_reference(parity):
     got = model.network.predict(case["clips"], verbose=0)
     assert np.abs(case["outputs"]).max() > 0.01
     np.testing.assert_allclose(got, case["outputs"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [({}, 9_129_376), ({"gates": False}, 7_910_048), ({"gates": False, "convolutions": "full"}, 12_287_264)],
+    ids=["s3dg", "s3d", "i3d"],
+)
+def test_trunks_of_classifiers_have_the_counts_of_the_papers(options, count):
+    network = kvzoo.get("s3dg", classes=7, compile=False, **options).network
+    assert sum(int(np.prod(v.shape)) for v in network.trainable_variables) == count + 7 * 1025
+
+
+def test_a_classifier_on_i3d_takes_the_trunk_of_speednet_i3d(tmp_path):
+    first = kvzoo.get("speednet_i3d", **TINY, compile=False)
+    first.network.save(tmp_path / "model.keras")
+    options = {"temporal_stride": 1, "spatial_stride": 16, "gates": False, "convolutions": "full", "classes": 3}
+    second = kvzoo.get("s3dg", **TINY, **options, compile=False)
+    loaded, left = zoo.transfer(second, tmp_path / "model.keras")
+    assert len(loaded) > 50 and left == ["logits"]
+    clips = np.random.default_rng(0).uniform(-1, 1, (1, 4, 32, 32, 3)).astype("float32")
+    maps = [keras.Model(m.network.inputs, m.network.get_layer("map").output)(clips) for m in (first, second)]
+    np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, maps))

@@ -62,6 +62,9 @@ def full(x, filters: int, size: int, name: str, strides: tuple = (1, 1, 1)):
     return unit(x, filters, size, name, strides)
 
 
+CONVOLUTIONS = {"separable": separable, "full": full}
+
+
 def gate(x, sizes: list[int], name: str):
     """Self-gating of branches that lie side by side in x, each by a matrix of its own."""
     means = layers.GlobalAveragePooling3D(keepdims=True)(x)
@@ -159,6 +162,7 @@ def s3dg(
     temporal_stride: int = 8,
     spatial_stride: int = 32,
     gates: bool = True,
+    convolutions: str = "separable",
 ) -> keras.Model:
     """Build S3D-G, a classifier.
 
@@ -171,23 +175,25 @@ def s3dg(
         temporal_stride: 8 as in the paper, or 1 as in SpeedNet.
         spatial_stride: 32 as in the paper, or 16 as in SpeedNet.
         gates: false is S3D without self-gating.
+        convolutions: "separable", or "full", which without gates is I3D, the trunk of speednet_i3d.
 
     Returns:
         A functional model, clips (B, T, H, W, C) in -1..1 to logits (B, classes). The layer `map` gives
         (B, T', H', W', 1024 * width), `features` (B, 1024 * width): its mean.
 
     Raises:
-        ValueError: a size under 1, a width that is not positive, a stride that there is not.
+        ValueError: a size under 1, a width that is not positive, a stride or convolutions that there are not.
     """
     _check("s3dg", frames, image_size, width)
     for option, value, legal in (
         ("temporal_stride", temporal_stride, (1, 8)),
         ("spatial_stride", spatial_stride, (16, 32)),
+        ("convolutions", convolutions, tuple(CONVOLUTIONS)),
     ):
         if value not in legal:
             raise ValueError(f"s3dg: {option} must be {legal[0]} or {legal[1]}. Received: {value}")
     clip = keras.Input((None, None, None, channels), name="clip")
-    map_ = trunk(clip, width, gates=gates, temporal_stride=temporal_stride, spatial_stride=spatial_stride)
+    map_ = trunk(clip, width, CONVOLUTIONS[convolutions], gates, temporal_stride, spatial_stride)
     features = layers.GlobalAveragePooling3D(name="features")(map_)
     return keras.Model(clip, layers.Dense(classes, name="logits")(features), name="s3dg")
 
