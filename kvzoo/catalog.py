@@ -201,7 +201,7 @@ MODELS = Registry(
             kind="translator",
             loss="conditional",
             loss_options={"gan_weight": 0.0},
-            maps=("flow", "visibility", "warped"),
+            maps=("flow", "visibility", "trust", "warped"),
             terms={
                 "warped_l1": Term(
                     "kvzoo.models.flow_interpolator:warped_l1",

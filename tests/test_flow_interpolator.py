@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import map_coordinates, uniform_filter
 from test_backends import BACKENDS
 
 import kvzoo
@@ -184,3 +184,18 @@ def test_flows_and_visibility_are_what_is_warped_and_blended(trained):
     first, last = (by_scipy(ends[:, i], found["flow"][..., 2 * i : 2 * i + 2]) for i in (0, 1))
     blend = found["visibility"] * first + (1 - found["visibility"]) * last
     np.testing.assert_allclose(blend, found["warped"], atol=1e-4)
+
+
+def test_motion_is_trusted_where_it_makes_the_frames_agree(trained):
+    network, ends = trained.network, panned(2, seed=4)[:, [0, -1]].astype("float32")
+    flow, trust = keras.Model(network.input, [network.get_layer(n).output for n in ("flow", "trust")]).predict(
+        ends, verbose=0
+    )
+    moved = [by_scipy(ends[:, i], flow[..., 2 * i : 2 * i + 2].astype(float)) for i in (0, 1)]
+    around = (0, 0, 9, 9)
+    apart = [uniform_filter(np.abs(a - b).mean(-1), around) ** 2 + 1e-5 for a, b in ((ends[:, :1], ends[:, 1:]), moved)]
+    wanted = apart[0] / (apart[0] + apart[1])
+    inner = np.s_[:, :, 4:-4, 4:-4]
+    np.testing.assert_allclose(trust[..., 0][inner], wanted[inner], atol=1e-3)
+    still = ends[:, [0, 0]]
+    np.testing.assert_allclose(network.predict(still, verbose=0), np.repeat(still[:, :1], 3, axis=1), atol=0.02)

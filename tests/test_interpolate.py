@@ -238,8 +238,8 @@ def test_memory_does_not_grow_with_the_video(runs, tmp_path):
         tracemalloc.stop()
         return most
 
-    # Some thirty frames are on their way at any time.
-    assert peak(140) - peak(50) < 20 * 48 * 64 * 3
+    # Some thirty frames are on their way at any time, with their maps; 180 more would be if all were kept.
+    assert peak(140) - peak(50) < 60 * 48 * 64 * 3
 
 
 @pytest.mark.parametrize(

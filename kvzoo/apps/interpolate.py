@@ -1,7 +1,8 @@
 """New frames between a video's own: N times its frame rate, or slow motion.
 
 A network that maps motion (`flow` and `visibility` in its spec) estimates it on small frames and at any number of
-times; the frames themselves are sampled and blended at their full size. Any other network paints its frames at its
+times; the frames themselves are sampled and blended at their full size, and mixed with the cross-fade as the map
+`trust` says, where there is one. Any other network paints its frames at its
 own size and at the times that it was trained for. Given frames are passed on as they are.
 
 Decoding, the network, the making of frames and encoding each have a thread, with a few frames between them.
@@ -172,13 +173,13 @@ class Moved:
         between = {**model.config, "frames_out": factor - 1, "image_size": self.size}
         network = model.spec.load()(**between)
         network.set_weights(model.network.get_weights())
-        self._network = zoo.part(network, *MAPS)
+        self._network = zoo.part(network, *MAPS, *(("trust",) if "trust" in model.spec.maps else ()))
 
-    def estimate(self, pairs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return the flows and visibilities of each of the pairs uint8 (B, 2, h, w, C)."""
+    def estimate(self, pairs: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+        """Return the maps of each of the pairs uint8 (B, 2, h, w, C)."""
         return list(zip(*self._network.predict_on_batch(pairs / np.float32(127.5) - 1), strict=True))
 
-    def make(self, first: np.ndarray, last: np.ndarray, found: tuple[np.ndarray, np.ndarray]) -> Iterator[np.ndarray]:
+    def make(self, first: np.ndarray, last: np.ndarray, found: tuple[np.ndarray, ...]) -> Iterator[np.ndarray]:
         """Yield the frames (H, W, 3) between two, as many as there are flows."""
         height, width = first.shape[:2]
         scale = np.array([height / self.size[0], width / self.size[1]], np.float32)
@@ -190,9 +191,14 @@ class Moved:
                 frame, columns + flow[..., 1], rows + flow[..., 0], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
 
-        for flow, visibility in zip(*found, strict=True):
+        times = _times(len(found[0]))
+        for time, flow, visibility, *trusts in zip(times, *found, strict=True):
             share = cv2.resize(visibility, (width, height))
-            yield cv2.blendLinear(sampled(first, flow[..., :2]), sampled(last, flow[..., 2:]), share, 1 - share)
+            frame = cv2.blendLinear(sampled(first, flow[..., :2]), sampled(last, flow[..., 2:]), share, 1 - share)
+            for trust in trusts:
+                trust = cv2.resize(trust, (width, height))
+                frame = cv2.blendLinear(frame, cv2.addWeighted(first, 1 - time, last, time, 0), trust, 1 - trust)
+            yield frame
 
 
 def estimated_size(image_size: int, height: int, width: int) -> tuple[int, int]:

@@ -9,7 +9,9 @@ RIFE (Huang et al., ECCV 2022, arXiv 2011.06294); visibility that blends by near
 SloMo (Jiang et al., CVPR 2018, arXiv 1712.00080).
 What differs: correlations of features around each place, as in PWC-Net (Sun et al., CVPR 2018, arXiv
 1709.02371), find the motion, and a feature pyramid shared by all times stands for RIFE's images at several scales;
-no teacher. Each flow is predicted as a velocity, so that times share what they learn: (t to 0) = -t v0,
+no teacher; where the two moved frames do not agree better than the still ones, their motion is not trusted and the
+cross-fade shows through, which is what keeps a network at sea, on pictures unlike those it learned from, above the
+cross-fade. Each flow is predicted as a velocity, so that times share what they learn: (t to 0) = -t v0,
 (t to 1) = (1 - t) v1. The heads begin at zero, so a fresh network gives the cross-fade.
 
     frames 0 and 1 (H, W, C)
@@ -20,6 +22,7 @@ no teacher. Each flow is predicted as a velocity, so that times share what they 
       1/4, 1/2: the same, corrected by the features warped so far
       full: both frames warped, blended by visibility; a gate, near 0 where nothing moves, on motion and repair
       1/2: what to add, 3x3 convolutions, up by a transposed one
+      full: mixed with the cross-fade by trust
     middle frames (m, H, W, C)
 """
 
@@ -30,6 +33,7 @@ from kvzoo.models.warp import warp
 
 REACH = 4  # displacements that are matched, in pixels of a quarter of the size
 SHARPNESS = 10.0  # of the choice among them
+AROUND = 9  # pixels in which two frames are compared
 
 
 def conv(x, filters: int, strides: int = 1):
@@ -89,6 +93,12 @@ def matches(first, last):
     return one_way(first, last), one_way(last, first)
 
 
+def apart(a, b):
+    """Return how far pictures (B, n, H, W, C) are from each other around each pixel, (B, n, H, W, 1)."""
+    difference = ops.mean(ops.abs(a - b), axis=-1, keepdims=True)
+    return unfolded(ops.average_pool(folded(difference), AROUND, 1, "same"), difference.shape[1])
+
+
 def flow_interpolator(
     frames_in: int = 2,
     frames_out: int = 5,
@@ -111,7 +121,7 @@ def flow_interpolator(
         A functional model, "inputs" (B, 2, H, W, C) in -1..1 to (B, m, H, W, C) in -1..1. Of its layers,
         `flow` gives the flows (B, m, H, W, 4) in pixels, down and right, to the first frame and to the last;
         `visibility` (B, m, H, W, 1) the first frame's share of the blend; `warped` (B, m, H, W, C) the blend
-        before the repair.
+        before the repair; `trust` (B, m, H, W, 1) what is not the cross-fade's share of the output.
 
     Raises:
         ValueError: frames_in is not 2, sizes that are not positive multiples of 8, other channels out than in.
@@ -169,7 +179,13 @@ def flow_interpolator(
     found = folded(ops.concatenate([first, last, warped, visibility], axis=-1))
     x = conv(ops.concatenate([conv(found, width, 2), hidden], axis=-1), width)
     repair = layers.Conv2DTranspose(channels, 4, 2, "same", kernel_initializer="zeros", dtype="float32")(x)
-    outputs = ops.clip(warped + unfolded(repair * moves, frames_out), -1.0, 1.0)
+    repaired = warped + unfolded(repair * moves, frames_out)
+
+    still, moved = (ops.square(apart(*pair)) + 1e-5 for pair in ((inputs[:, :1], inputs[:, 1:]), (first, last)))
+    trust = layers.Identity(name="trust", dtype="float32")(still / (still + moved))
+    time = unfolded(time, frames_out)
+    outputs = trust * repaired + (1.0 - trust) * ((1.0 - time) * inputs[:, :1] + time * inputs[:, 1:])
+    outputs = ops.clip(outputs, -1.0, 1.0)
     return keras.Model(inputs, outputs, name="flow_interpolator")
 
 
