@@ -61,7 +61,7 @@ def zoo_table(cards: str) -> str:
 def card(spec: ModelSpec, told: Mapping) -> str:
     """Return a model's card: what its spec says, what its recipes say, and what only a person can."""
     parts = [
-        f"# {spec.name}\n\n{spec.summary[0].upper()}{spec.summary[1:]}.\n",
+        f"# {spec.name}\n\n{sentence(spec.summary)}\n",
         *(picture(**shown) for shown in told.get("pictures", ())),
         f"![Blocks of {spec.name}, from its input at the top to its output](diagrams/{spec.name}.svg)\n",
         "## What is known of it\n\nAs `kvzoo info " + spec.name + "` prints it.\n",
@@ -81,11 +81,16 @@ def card(spec: ModelSpec, told: Mapping) -> str:
         figures = result["figures"]
         parts += [f"{result['conditions']}\n", table(["figure", "value"], figures.items())]
     if not told.get("results"):
-        parts.append("None but what its recipes state.\n")
+        parts.append("It was not trained to a result that could be stated here.\n")
     parts.append("All measurements, with what they are compared to: [results](../results.md).\n")
     parts += ["## Speed\n", told.get("speed", "Not measured.") + "\n", "## Limits\n", bullets(told["limits"])]
     parts += ["## Licence\n", f"The code: {spec.licence}. {told['trained_on']}\n"]
     return "\n".join(parts)
+
+
+def sentence(text: str) -> str:
+    """Return a summary as a sentence."""
+    return f"{text[0].upper()}{text[1:]}{'' if text.endswith('?') else '.'}"
 
 
 def picture(file: str, caption: str) -> str:
@@ -97,7 +102,7 @@ def told_or_code(key: str, value: str) -> str:
     """Return a value of `kvzoo info` as Markdown: names are code, addresses of papers are links."""
     if key == "critics":
         return f"`{value}`"
-    return re.sub(r"arXiv (\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", value)
+    return re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", value)
 
 
 def recipes_of(spec: ModelSpec) -> str:
@@ -105,12 +110,19 @@ def recipes_of(spec: ModelSpec) -> str:
     parts = []
     for file in shipped_recipes():
         if load(file, check_paths=False)["model"]["name"] == spec.name:
-            parts += [f"### `kvzoo fit {file.stem}`\n", *paragraphs(header(file))]
+            parts += [f"### `kvzoo fit {file.stem}`\n", *paragraphs(header(file)), folded(file)]
     return (
         "\n".join(parts)
         if parts
         else "None is shipped: it is built with `kvzoo.get` or named in a recipe of your own.\n"
     )
+
+
+def folded(file: Path) -> str:
+    """Return a recipe without its header, to be opened by a click."""
+    text = file.read_text(encoding="utf-8").splitlines()[len(header(file)) :]
+    yaml = "\n".join(text).strip()
+    return f'<details markdown="1"><summary>{file.name}</summary>\n\n```yaml\n{yaml}\n```\n\n</details>\n'
 
 
 def header(file: Path) -> list[str]:
@@ -154,7 +166,7 @@ def diagram(rows: list) -> str:
         rows: a row is a block or a list of blocks side by side. A block's text before ": " is its title.
     """
     rows = [row if isinstance(row, list) else [row] for row in rows]
-    width = 760
+    width = 520  # pixels, so that letters can be read on a phone
     parts, above, y = [], [], 4
     for row in rows:
         room = (width - 20 * (len(row) - 1)) / len(row)
@@ -177,12 +189,11 @@ def diagram(rows: list) -> str:
         parts += [f'<path d="M{a:.0f} {y - GAP + 1} L{c:.0f} {y - 3}" class="arrow"/>' for a, c in pairs]
         above, y = centres, y + height + GAP
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y - GAP + 4}" font-family="sans-serif" font-size="13" '
-        'text-anchor="middle" fill="#1b2733">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" viewBox="0 0 {width} {y - GAP + 4}" '
+        'font-family="sans-serif" font-size="13" text-anchor="middle" fill="#1b2733">\n'
         "<style>.block{fill:#eef3fa;stroke:#5b7aa6}.arrow{stroke:#5b7aa6;stroke-width:1.5;fill:none;marker-end:url(#head)}</style>\n"
         '<defs><marker id="head" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0 L8 4 L0 8 z" fill="#5b7aa6"/></marker></defs>\n'
-        f'<rect width="{width}" height="{y - GAP + 4}" fill="#ffffff"/>\n' + "\n".join(parts) + "\n</svg>\n"
+        '<path d="M0 0 L8 4 L0 8 z" fill="#5b7aa6"/></marker></defs>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
 
@@ -194,7 +205,7 @@ def block_lines(block: str, letters: int) -> list[tuple[str, bool]]:
 
 
 SECTIONS = (
-    ("The top level", schema.RecipeModel, ""),
+    ("The top level", schema.RecipeModel, "beside `extends`, the path of another recipe that this one takes over, from its own folder on"),
     ("`model`", schema.FineTuning, "beside the options of the model itself, which its card and `kvzoo info NAME` list"),
     (
         "`data`",
@@ -219,7 +230,7 @@ def recipe_reference() -> str:
         "`kvzoo explain RECIPE` prints a recipe with every value that it leaves out, and where each comes from.\n",
     ]
     for title, section, remark in SECTIONS:
-        parts += [f"## {title}\n", remark and f"{remark[0].upper()}{remark[1:]}.\n", table_of_section(section)]
+        parts += [f"## {title}\n", remark and f"{sentence(remark)}\n", table_of_section(section)]
     for title, registry in (
         ("loss", catalog.LOSSES),
         ("data.source", catalog.SOURCES),
@@ -247,7 +258,7 @@ def table_of_section(section: type[schema.Section]) -> str:
 
 def of_spec(spec: Spec) -> Iterator[str]:
     """Return what a recipe must know of a loss, source or sampler."""
-    yield f"### `{spec.name}`\n\n{spec.summary[0].upper()}{spec.summary[1:]}.\n"
+    yield f"### `{spec.name}`\n\n{sentence(spec.summary)}\n"
     if spec.options:
         yield options_table(spec.options)
 
@@ -284,7 +295,8 @@ def of_command(command: click.Command, context: click.Context, level: int) -> It
     yield f"{'#' * level} {context.command_path}\n"
     yield f"```sh\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```\n"
     yield f"{cleandoc(command.help)}\n"
-    options = [record for p in command.params if (record := p.get_help_record(context))]
+    # What an argument is its command's text says.
+    options = [record for p in command.params if (record := p.get_help_record(context)) and record[1]]
     if options:
         yield table(["option", "what it is"], [[f"`{names}`", says] for names, says in options])
     if isinstance(command, click.Group):

@@ -1,7 +1,8 @@
 """Make a card's moving picture from a run: `python docs/pictures.py runs/gru_ae-1 docs/images/gru_ae.gif`.
 
-A reconstructor shows whole held-out videos of four groups, input above, output below; a generator eight clips; a
-translator the cross-fade, its own frames and the true ones, from above.
+A reconstructor shows whole held-out videos of four groups, input above, output below; a generator four clips; a
+translator the cross-fade, its own frames and the true ones, from above. A classifier, or any kind if a .png is wanted,
+shows the last sample of its run.
 """
 
 import sys
@@ -20,6 +21,8 @@ from kvzoo.recipe.resolve import load
 COLUMNS = 4
 FPS = 12.5  # a GIF of half the frames is half the size
 SHADES = 48  # colours of a GIF
+PNG_SHADES = 128
+HEIGHT = 776  # pixels of a PNG: three generated clips and what they are made of
 
 
 def pictures(run: Path) -> list[np.ndarray]:
@@ -35,7 +38,7 @@ def pictures(run: Path) -> list[np.ndarray]:
     elif kind == "translator":
         rows = _between(model, data.validation)
     else:
-        raise SystemExit(f"{run}: a {kind} has no moving picture")
+        raise SystemExit(f"{run}: a {kind} has no moving picture; ask for a .png")
     return [stack([stack(list(row), axis=1) for row in frame], axis=0) for frame in rows]
 
 
@@ -52,9 +55,8 @@ def _reconstructed(model, clips):
 
 
 def _generated(model, classes):
-    labels = [i % classes for i in range(2 * COLUMNS)] if classes else None
-    made = model.generate(2 * COLUMNS, seed=1, labels=labels)
-    return made.reshape(2, COLUMNS, *made.shape[1:]).transpose(2, 0, 1, 3, 4, 5)
+    labels = [i % classes for i in range(COLUMNS)] if classes else None
+    return model.generate(COLUMNS, seed=1, labels=labels).transpose(1, 0, 2, 3, 4)[:, None]
 
 
 def _between(model, clips):
@@ -68,6 +70,12 @@ def _between(model, clips):
 
 def main() -> None:
     run, out = map(Path, sys.argv[1:])
+    if out.suffix == ".png":
+        image = Image.open(max((run / "samples").glob("*.png"))).convert("RGB")
+        image = image.crop((0, 0, image.width, min(image.height, HEIGHT)))
+        image.quantize(PNG_SHADES, dither=Image.Dither.NONE).save(out, optimize=True)
+        print(f"{out}: {image.size}, {out.stat().st_size // 1024} KiB")
+        return
     frames = [cv2.resize(f, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC) for f in pictures(run)]
     images = [Image.fromarray(frame).convert("RGB") for frame in frames]
     # One palette for all frames, without dithering, compresses best and does not flicker.

@@ -234,7 +234,7 @@ MODELS = Registry(
         ),
         ModelSpec(
             name="speednet",
-            builder="kvzoo.models.s3dg:speednet",
+            builder="kvzoo.models.speednet:speednet",
             summary="a clip to one logit: is it sped up?",
             kind="classifier",
             loss="binary_speed",
@@ -255,7 +255,7 @@ MODELS = Registry(
         ),
         ModelSpec(
             name="speednet_i3d",
-            builder="kvzoo.models.s3dg:speednet_i3d",
+            builder="kvzoo.models.speednet:speednet_i3d",
             summary="speednet on I3D's full convolutions, without gates: the paper's comparison",
             kind="classifier",
             loss="binary_speed",

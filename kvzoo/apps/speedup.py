@@ -81,7 +81,8 @@ def speedup(
         video: a video file.
         out: the file to write, .mp4; the plot goes beside it, as .png.
         rate: 1 to FASTEST, the video's duration over that of the result.
-        mode, stride: of the windows, as `speed` has them.
+        mode: of the windows, as `speed` has it.
+        stride: of the windows, as `speed` has it.
         smooth: seconds in which the speed follows what the video allows.
         sound: whether to keep it.
         compare: write the uniform speed-up, too, and a page that shows both without saying which is which.

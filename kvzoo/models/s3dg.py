@@ -1,8 +1,6 @@
-"""S3D-G, SpeedNet and its I3D: one table of Inception blocks over clips.
+"""S3D-G, a table of Inception blocks over clips, and the trunk of SpeedNet and its I3D (`speednet.py`).
 
 S3D-G: Xie et al., "Rethinking Spatiotemporal Feature Learning", ECCV 2018, arXiv 1712.04851.
-SpeedNet: Benaim et al., "SpeedNet: Learning the Speediness in Videos", CVPR 2020, arXiv 2004.06130; no official code.
-I3D: Carreira and Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017, arXiv 1705.07750.
 Padding is k // 2 on both sides, as PyTorch has it, so that weights carry over (kernels turned by 180 degrees, see
 below). What differs from the papers: kernels begin as He's, gates at a half, and batch norm's momentum is 0.98 where
 the authors' code has a truncated normal of 0.01 and 0.999, which is too slow for short runs; `width` scales all
@@ -19,10 +17,8 @@ filters; convolutions that read the same input are one, and so are the gates' me
       Inception 4b 4c 4d 4e 4f        512, 512, 512, 528, 832
       Inception 5b 5c                 832, 1024: the map (T, H/16, W/16, 1024)
 
-SpeedNet takes the maximum of the map over space, then its mean over time, 1024 features, and one logit: sped up. As
-a classifier of its own S3D-G takes the map's mean, and halves time in the stem, before 4b and before 5b, space before
-5b as well. I3D has full 3x3x3 convolutions (7x7x7 the first) and no gates. Batch norm (epsilon 1e-3) and ReLU follow
-every convolution.
+That is SpeedNet's trunk. As a classifier of its own S3D-G halves time in the stem, before 4b and before 5b, space
+before 5b as well, and takes the map's mean. Batch norm (epsilon 1e-3) and ReLU follow every convolution.
 """
 
 import keras
@@ -121,38 +117,6 @@ def trunk(clip, width: float, convolution=separable, gates: bool = True, tempora
     return layers.Identity(name="map")(ops.flip(x, (1, 2, 3)))
 
 
-def speednet(
-    frames: int = 64, image_size: int = 224, channels: int = 3, width: float = 1.0, name: str = "speednet", **options
-) -> keras.Model:
-    """Build SpeedNet.
-
-    Args:
-        frames: T, frames of the clips that it is trained on; the network takes any number.
-        image_size: their height and width in pixels; the network takes any.
-        channels: 1 (grey) or 3 (RGB).
-        width: times the filters of every convolution.
-        name: of the network.
-        options: of the trunk.
-
-    Returns:
-        A functional model, clips (B, T, H, W, C) in -1..1 to one logit (B, 1), positive for sped up. The layer
-        `map` gives (B, T, H/16, W/16, 1024 * width), `features` (B, 1024 * width).
-
-    Raises:
-        ValueError: a size under 1, or a width that is not positive.
-    """
-    _check(name, frames, image_size, width)
-    clip = keras.Input((None, None, None, channels), name="clip")
-    x = ops.mean(ops.max(trunk(clip, width, **options), axis=(2, 3)), axis=1)
-    features = layers.Identity(name="features")(x)
-    return keras.Model(clip, layers.Dense(1, name="logit")(features), name=name)
-
-
-def speednet_i3d(frames: int = 64, image_size: int = 224, channels: int = 3, width: float = 1.0) -> keras.Model:
-    """Build SpeedNet on I3D in place of S3D-G, the paper's comparison; arguments, returns and raises as `speednet`."""
-    return speednet(frames, image_size, channels, width, "speednet_i3d", convolution=full, gates=False)
-
-
 def s3dg(
     frames: int = 64,
     image_size: int = 224,
@@ -184,7 +148,7 @@ def s3dg(
     Raises:
         ValueError: a size under 1, a width that is not positive, a stride or convolutions that there are not.
     """
-    _check("s3dg", frames, image_size, width)
+    check_sizes("s3dg", frames, image_size, width)
     for option, value, legal in (
         ("temporal_stride", temporal_stride, (1, 8)),
         ("spatial_stride", spatial_stride, (16, 32)),
@@ -198,7 +162,8 @@ def s3dg(
     return keras.Model(clip, layers.Dense(classes, name="logits")(features), name="s3dg")
 
 
-def _check(name: str, frames: int, image_size: int, width: float) -> None:
+def check_sizes(name: str, frames: int, image_size: int, width: float) -> None:
+    """Raise ValueError for a size under 1 or a width that is not positive."""
     for option, value in (("frames", frames), ("image_size", image_size)):
         if value < 1:
             raise ValueError(f"{name}: {option} must be at least 1. Received: {value}")

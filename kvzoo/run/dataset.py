@@ -1,6 +1,7 @@
 """The ready pipeline for a model, for those who call `model.fit` themselves."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import grain
 
@@ -11,7 +12,7 @@ from kvzoo.recipe.resolve import check_data
 
 
 def dataset(
-    source: str | Mapping, model: VideoModel, *, batch_size: int = 16, seed: int = 0, **options
+    source: str | Mapping, model: VideoModel, *, batch_size: int = 16, seed: int = 0, **options: Any
 ) -> grain.IterDataset:
     """Return endless training batches for a model, for `model.fit(…, steps_per_epoch=…)`.
 
