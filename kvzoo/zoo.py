@@ -104,19 +104,20 @@ def load(run: str | os.PathLike, precision: str | None = None) -> VideoModel:
     """Return a run's model, with its trained weights, compiled with the reference optimizer.
 
     Args:
-        run: a run folder, such as runs/latest.
+        run: a run folder, such as runs/latest, or the best.keras in one.
         precision: Keras's dtype policy; the one that it was trained in when None.
 
     Raises:
         InputError: it is no run folder, or holds no model yet.
     """
-    folder = Path(run)
+    weights = Path(run)
+    folder = weights.parent if weights.name == "best.keras" and weights.is_file() else weights
     lock = folder / "recipe.lock.yaml"
     if not lock.is_file():
         raise InputError(f"{folder}: not a run folder: no recipe.lock.yaml in it")
     recipe = load_recipe(lock, check_paths=False)
     with dtype_policy(precision or recipe["fit"]["precision"]):
-        return get(recipe["model"]["name"], loss=recipe["loss"], weights=folder, **recipe.model_options)
+        return get(recipe["model"]["name"], loss=recipe["loss"], weights=weights, **recipe.model_options)
 
 
 def load_weights(model: VideoModel, path: Path) -> None:

@@ -24,6 +24,7 @@ from kvzoo.media.clips import written_whole
 from kvzoo.run import checkpoint
 from kvzoo.run.folder import RunFolder
 from kvzoo.run.history import History
+from kvzoo.run.report import duration
 
 log = logging.getLogger("kvzoo")
 
@@ -374,11 +375,11 @@ class Progress:
         if self._bar:
             self._bar.update(self._task, completed=step, logs=_in_words(logs), pace=self._pace_in_words())
         if time.perf_counter() - self._said > EVERY:
-            left = _duration((self._total - step) * self.pace[0]) if self.pace else "?"
-            level = logging.DEBUG if self._bar else logging.INFO
-            log.log(
-                level, "step %d/%d  %s  %s, %s left", step, self._total, _in_words(logs), self._pace_in_words(), left
+            pace = (
+                f"  {self._pace_in_words()}, {duration((self._total - step) * self.pace[0])} left" if self.pace else ""
             )
+            level = logging.DEBUG if self._bar else logging.INFO
+            log.log(level, "step %d/%d  %s%s", step, self._total, _in_words(logs), pace)
             self._said = time.perf_counter()
 
     def interval(self, row: dict[str, float], seconds: float) -> None:
@@ -386,7 +387,7 @@ class Progress:
         left = (self._total - row["step"]) * seconds
         values = {k: v for k, v in row.items() if k != "step"}
         waiting = f", {self.pace[1]:.0%} waiting for data" if self.pace and self.pace[1] > 0.005 else ""
-        end = f", {_duration(left)} left" if left > 0 else ""
+        end = f", {duration(left)} left" if left > 0 else ""
         log.info("step %d/%d  %s  %.3f s/step%s%s", row["step"], self._total, _in_words(values), seconds, waiting, end)
         self._said = time.perf_counter()
 
@@ -400,11 +401,6 @@ class Progress:
 
 def _in_words(values: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def callback_states(callbacks: list[keras.callbacks.Callback]) -> list[dict]:
