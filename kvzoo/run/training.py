@@ -135,6 +135,7 @@ class Signals:
         self.received = signal.Signals(number).name
 
 
+NARROW = 100  # columns of a terminal under which the live line leaves out what it can
 EVERY = 60  # seconds between lines of progress within a long interval
 INTERVALS = 3  # so many in a row beyond a bound are a collapse
 LEAST_DIVERSITY = 0.1  # of the sample's clips, in parts of the real ones'
@@ -351,15 +352,19 @@ class Progress:
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
+            from rich.table import Column
 
+            console = console or Console(stderr=True)
+            self._narrow = console.width < NARROW
+            # What the line has no room for is the end of the losses.
             columns = (
                 TextColumn("step {task.completed}/{task.total}"),
-                BarColumn(bar_width=12),
+                *(() if self._narrow else (BarColumn(bar_width=12),)),
                 TextColumn("{task.fields[pace]}"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[logs]}"),
+                TextColumn("{task.fields[logs]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             )
-            self._bar = Bar(*columns, console=console or Console(stderr=True), transient=True)
+            self._bar = Bar(*columns, console=console, transient=True, expand=True)
             self._task = self._bar.add_task("", total=total, completed=step, logs="", pace="")
 
     def __enter__(self) -> "Progress":
@@ -373,7 +378,8 @@ class Progress:
 
     def step(self, step: int, logs: dict[str, float]) -> None:
         if self._bar:
-            self._bar.update(self._task, completed=step, logs=_in_words(logs), pace=self._pace_in_words())
+            pace = self._pace_in_words().removesuffix(" for data" if self._narrow else "")
+            self._bar.update(self._task, completed=step, logs=_in_words(logs), pace=pace)
         if time.perf_counter() - self._said > EVERY:
             pace = (
                 f"  {self._pace_in_words()}, {duration((self._total - step) * self.pace[0])} left" if self.pace else ""
