@@ -351,7 +351,10 @@ LOSSES = Registry(
                 ),
                 "critic_steps": Option("int", 1, "updates of the critics for each of the generator", minimum=1),
                 "critic_learning_rate": Option(
-                    "float", None, "of the critics; the generator's when left out", minimum=0
+                    "float",
+                    None,
+                    "of the critics, with a schedule at its start; the generator's when left out",
+                    minimum=0,
                 ),
                 "spectral_norm": Option("bool", False, "divide the critics' kernels by their spectral norm"),
                 "class_weight": Option(

@@ -1,10 +1,14 @@
 """A name becomes a built, compiled model; a run or a weights file becomes one again."""
 
+import math
 import os
+import zipfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import h5py
 import keras
 
 from kvzoo import catalog
@@ -100,19 +104,20 @@ def load(run: str | os.PathLike, precision: str | None = None) -> VideoModel:
     """Return a run's model, with its trained weights, compiled with the reference optimizer.
 
     Args:
-        run: a run folder, such as runs/latest.
+        run: a run folder, such as runs/latest, or the best.keras in one.
         precision: Keras's dtype policy; the one that it was trained in when None.
 
     Raises:
         InputError: it is no run folder, or holds no model yet.
     """
-    folder = Path(run)
+    weights = Path(run)
+    folder = weights.parent if weights.name == "best.keras" and weights.is_file() else weights
     lock = folder / "recipe.lock.yaml"
     if not lock.is_file():
         raise InputError(f"{folder}: not a run folder: no recipe.lock.yaml in it")
     recipe = load_recipe(lock, check_paths=False)
     with dtype_policy(precision or recipe["fit"]["precision"]):
-        return get(recipe["model"]["name"], loss=recipe["loss"], weights=folder, **recipe.model_options)
+        return get(recipe["model"]["name"], loss=recipe["loss"], weights=weights, **recipe.model_options)
 
 
 def load_weights(model: VideoModel, path: Path) -> None:
@@ -127,14 +132,12 @@ def load_weights(model: VideoModel, path: Path) -> None:
     try:
         if file.suffix == ".keras":
             # `load_weights` would leave layers that it does not find in the file as they are, with a warning.
-            model.network.set_weights(keras.saving.load_model(file, compile=False).get_weights())
+            model.network.set_weights(_read_network(file).get_weights())
         else:
+            _check_stored(file)
             model.network.load_weights(file)
     except Exception as error:
-        # Keras puts the reason last, behind the network around the layer, and a dump of the layer's configuration behind that.
-        said = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0].strip()
-        reason = (said or type(error).__name__).splitlines()[0]
-        raise InputError(f"weights: {file} does not fit {model.spec.name}: {reason}") from error
+        raise InputError(f"weights: {file} does not fit {model.spec.name}: {_reason(error)}") from error
 
 
 def part(network: keras.Model, *layers: str) -> keras.Model:
@@ -158,10 +161,9 @@ def transfer(model: VideoModel, path: Path) -> tuple[list[str], list[str]]:
     """
     file = _weights_file(path)
     try:
-        given = {layer.name: layer for layer in keras.saving.load_model(file, compile=False)._flatten_layers()}
+        given = {layer.name: layer for layer in _read_network(file)._flatten_layers()}
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"weights: {file} is no network: {reason}") from error
+        raise InputError(f"weights: {file} is no network: {_reason(error)}") from error
     loaded, left = [], []
     for layer in model.network._flatten_layers(include_self=False):
         if not layer.weights:
@@ -199,3 +201,59 @@ def _weights_file(path: Path) -> Path:
     if not file.is_file():
         raise InputError(f"weights: no such file: {file}")
     return file
+
+
+def _read_network(file: Path) -> keras.Model:
+    """Return the network of a `.keras` file, which may be a stranger's: it takes no more memory than its weights do.
+
+    Raises:
+        ValueError: a file that Keras did not write.
+    """
+    with zipfile.ZipFile(file) as archive:
+        if packed := [m.filename for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]:
+            raise ValueError(f"{packed[0]} in it is packed, as Keras packs none")
+        with archive.open("model.weights.h5") as weights:
+            held = _check_stored(weights)
+    with _variables_within(held):
+        return keras.saving.load_model(file, compile=False)
+
+
+def _check_stored(weights: Path | IO[bytes]) -> int:
+    """Return how many values a weights file holds.
+
+    Raises:
+        ValueError: it claims more than it holds.
+    """
+    with h5py.File(weights) as file:
+        found: list[h5py.Dataset] = []
+        # Returns nothing, so that all are visited; links that lead out of the file are not followed.
+        file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+        # As Keras writes them they are not packed.
+        if claims := [d.name for d in found if d.nbytes > d.id.get_storage_size()]:
+            raise ValueError(f"{claims[0]} in it claims more than the file holds")
+        return sum(d.size for d in found)
+
+
+@contextmanager
+def _variables_within(most: int) -> Iterator[None]:
+    """Within, variables of more values than `most` together, and a few of Keras's own, are refused before they take memory."""
+    make, made = keras.Variable.__init__, 0
+
+    def counted(self, initializer, shape=None, *args, **kwargs):
+        nonlocal made
+        made += math.prod(shape or ())
+        if made > most + 1000:
+            raise ValueError(f"its layers have more weights than the {most} that it holds")
+        make(self, initializer, shape, *args, **kwargs)
+
+    keras.Variable.__init__ = counted
+    try:
+        yield
+    finally:
+        keras.Variable.__init__ = make
+
+
+def _reason(error: Exception) -> str:
+    # Keras puts the reason last, behind the network around the layer, and a dump of the layer's configuration behind that.
+    said = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0].strip()
+    return (said or type(error).__name__).splitlines()[0]

@@ -13,6 +13,7 @@ import pytest
 import kvzoo
 from kvzoo import zoo
 from kvzoo.errors import InputError, TrainingFailed
+from kvzoo.losses.alternating import OfPlayer
 from kvzoo.recipe.resolve import load
 from kvzoo.run import checkpoint
 
@@ -284,6 +285,23 @@ def test_learning_rates_can_be_set_and_keep_their_proportion():
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 4)))
     with pytest.raises(InputError, match="a schedule sets it"):
         model.optimizer.learning_rate = 1e-4
+
+
+@pytest.mark.parametrize("critic_steps", [1, 3])
+def test_a_schedule_keeps_the_critics_own_rate_in_proportion(critic_steps):
+    model = small({"critic_learning_rate": 4e-4, "critic_steps": critic_steps})
+    cosine = keras.optimizers.schedules.CosineDecay(1e-4, 4, alpha=0.1)
+    model.compile(keras.optimizers.SGD(cosine), run_eagerly=True)
+    clips = clips_for(model, 4)
+    for step in range(3):
+        rates = {name: float(player.learning_rate) for name, player in model.optimizer.players.items()}
+        assert rates == pytest.approx({"network": float(cosine(step)), "critic": 4 * float(cosine(step))})
+        model.train_on_batch(clips)
+    again = OfPlayer.from_config(OfPlayer(cosine, 3, 0.5).get_config())
+    assert float(again(6)) == pytest.approx(0.5 * float(cosine(2)))
+    from_nothing = keras.optimizers.schedules.CosineDecay(0.0, 4, warmup_target=1e-3, warmup_steps=2)
+    with pytest.raises(InputError, match="begins at 0 gives critic_learning_rate no proportion"):
+        model.compile(keras.optimizers.SGD(from_nothing))
 
 
 def test_clipping_l2_accumulation_and_moving_averages_reach_both_players():

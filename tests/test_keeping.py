@@ -1,6 +1,7 @@
 """What a run tells while it goes: the live line, the log, TensorBoard; and what a resumed one refuses."""
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -138,6 +139,15 @@ def test_the_live_line_says_rate_losses_and_waiting(monkeypatch, caplog):
         progress.pace = (0.25, 0.4)
         progress.step(50, {"loss": 0.125})
     assert all(text in screen.getvalue() for text in ("step 50/100", "loss 0.125", "4 steps/s", "40% waiting for data"))
+    # On a narrow terminal what counts is there, however many losses there are.
+    for width in (50, 80):
+        screen = StringIO()
+        with Progress(1500, 0, Console(file=screen, force_terminal=True, width=width)) as progress:
+            progress.pace = (0.24, 0.06)
+            progress.step(1200, {f"loss_{i}": 0.125 for i in range(12)})
+        line = re.findall(r"step 1200.*", screen.getvalue())[-1]
+        assert "step 1200/1500 4.17 steps/s, 6% waiting " in line and ":" in line
+        assert ("loss_0 0.125" in line) == (width == 80)
     # In a log a line a minute within a long interval, and no more.
     monkeypatch.setattr(training, "EVERY", 0.05)
     plain = Progress(1000, 0)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import kvzoo
 from kvzoo import catalog, zoo
+from kvzoo.apps import compare, reconstruct
 from kvzoo.errors import InputError
-from kvzoo.run import checkpoint
+from kvzoo.run import checkpoint, evaluate
 from kvzoo.run.folder import RunFolder
 from kvzoo.run.history import History
 from kvzoo.run.training import averaged
@@ -198,8 +199,21 @@ def test_the_best_checkpoint_is_that_of_the_best_row(recipe, tmp_path):
     best = max(run.history[1:], key=lambda row: row["loss"])["step"]
     names = sorted(f.name for f in (run.path / "checkpoints").iterdir())
     assert names == ["best.npz", "step-00000012.npz"]
-    record, _ = checkpoint._read(run.path / "checkpoints" / "best.npz")
+    record, arrays = checkpoint._read(run.path / "checkpoints" / "best.npz")
     assert record["step"] == best
+    kernel = next(array for name, array in arrays.items() if name.endswith("kernel"))
+    loaded = [kvzoo.load(path).network.get_weights()[0] for path in (run.path / "best.keras", run.path)]
+    np.testing.assert_array_equal(loaded[0], kernel)
+    assert best < 12 and abs(loaded[1] - kernel).max() > 0
+    # The best network stands in for the run where a verb takes one.
+    network = run.path / "best.keras"
+    assert evaluate.evaluate(network).metrics != evaluate.evaluate(run.path).metrics
+    assert compare._names([run.path, network]) == ["run", "run/best.keras"]
+    with pytest.raises(InputError, match=r"goes on from its newest checkpoint; `kvzoo resume .*run`"):
+        kvzoo.resume(network, ["fit.steps=14"])
+    network.unlink()
+    with pytest.raises(InputError, match=r"no best.keras; it is kept where fit.best names a metric"):
+        reconstruct.check(network, tmp_path / "a.mp4", tmp_path / "b.mp4")
 
 
 @given(

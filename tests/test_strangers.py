@@ -48,7 +48,7 @@ def refused(path: Path) -> str:
 
 def rewritten(good: Path, path: Path, **members: bytes) -> Path:
     """Copy a .keras file with members replaced."""
-    with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w") as out:
         for name in source.namelist():
             if name not in members:
                 out.writestr(name, source.read(name))
@@ -79,9 +79,12 @@ def test_a_class_that_keras_does_not_know_is_not_imported(good, tmp_path, module
 
 
 def test_a_zip_bomb_is_not_unpacked(good, tmp_path):
-    path = rewritten(good, tmp_path / "bomb.keras", **{"model.weights.h5": bytes(200_000_000)})
+    path = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("config.json", source.read("config.json"))
+        out.writestr("model.weights.h5", source.read("model.weights.h5") + bytes(200_000_000))
     assert path.stat().st_size < 1_000_000
-    refused(path)
+    assert "packed" in refused(path)
 
 
 def test_weights_that_claim_to_be_huge_are_not_read(good, tmp_path):
@@ -91,8 +94,31 @@ def test_weights_that_claim_to_be_huge_are_not_read(good, tmp_path):
         found = []
         file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
         del file[found[0]]
-        file.create_dataset(found[0], (10**6, 10**6), "f4", chunks=(1000, 1000), compression="gzip")
-    refused(rewritten(good, tmp_path / "claims.keras", **{"model.weights.h5": weights.getvalue()}))
+        # Under 4 GiB, from where on Keras itself looks.
+        file.create_dataset(found[0], (30_000, 30_000), "f4", chunks=(1000, 1000), compression="gzip")
+    assert "claims more" in refused(
+        rewritten(good, tmp_path / "claims.keras", **{"model.weights.h5": weights.getvalue()})
+    )
+    (tmp_path / "claims.weights.h5").write_bytes(weights.getvalue())
+    assert "claims more" in refused(tmp_path / "claims.weights.h5")
+
+
+def test_layers_that_would_be_huge_are_not_made(good, tmp_path):
+    huge = json.dumps(keras.saving.serialize_keras_object(keras.Sequential([keras.Input((4,))])))
+    dense = {"class_name": "Dense", "module": "keras.layers", "registered_name": None}
+    with zipfile.ZipFile(good) as archive:
+        config = archive.read("config.json").decode()
+    for units in (10**6, 10**12):
+        # As large as one likes, and behind layers that are as they should be.
+        network = json.loads(huge)
+        network["config"]["layers"] += [dense | {"config": {"name": f"d{i}", "units": units}} for i in range(2)]
+        network["build_config"] = {"input_shape": [None, 4]}
+        path = rewritten(good, tmp_path / f"{units}.keras", **{"config.json": json.dumps(network).encode()})
+        assert "more weights than" in refused(path)
+    wider = config.replace('"units": 12', '"units": 50000')
+    assert wider != config
+    path = rewritten(good, tmp_path / "wider.keras", **{"config.json": wider.encode()})
+    assert "more weights than" in refused(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n" + bytes(100), b"not a model" * 100])

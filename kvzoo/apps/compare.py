@@ -231,14 +231,15 @@ def _differences(conditions: Sequence[dict], keys: Sequence[str] | None = None) 
 
 
 def _names(runs: Sequence[str | os.PathLike]) -> list[str]:
-    names = [Path(run).resolve().name for run in runs]
+    paths = [Path(run).resolve() for run in runs]
+    names = [path.relative_to(RunFolder(path).path.parent).as_posix() for path in paths]
     return names if len(set(names)) == len(names) else [str(run) for run in runs]
 
 
 def _timing(run: str | os.PathLike) -> dict:
     """Return what the run noted of its costs; {} for one made before runs noted any."""
     try:
-        return json.loads((Path(run) / "timing.json").read_text(encoding="utf-8"))
+        return json.loads((RunFolder(run).path / "timing.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -125,7 +125,7 @@ def check(run, query, gallery, out, top: int = 5, overwrite: bool = False) -> tu
 
 def _own_index(run: str | os.PathLike, gallery: str | os.PathLike) -> Path:
     place = Path(gallery).resolve()
-    return Path(run) / "index" / f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}.npz"
+    return RunFolder(run).path / "index" / f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}.npz"
 
 
 @dataclass

@@ -149,7 +149,8 @@ class Adversarial(AlternatingModel):
         critic_steps: critic updates in a step, each against noise of its own and the same real clips; the generator is
             updated on the last of the noise.
         critic_learning_rate: of the critics' optimizers (Heusel et al., NIPS 2017, arXiv 1706.08500: two time
-            scales); the generator's when None.
+            scales); the generator's when None. With a schedule it is the rate that theirs begins at, and stays in the
+            same proportion to the generator's.
         spectral_norm: normalise the critics' kernels.
         class_weight: of the class head's cross-entropy.
         terms: weights of the spec's terms by name; the spec's own where left out, 0 turns one off.

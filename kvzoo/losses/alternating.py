@@ -91,17 +91,28 @@ def global_norm(gradients: Sequence):
     return ops.sqrt(sum(squares, ops.zeros(())))
 
 
-class PerStep(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule over steps for an optimizer that is applied several times in each of them."""
+class OfPlayer(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule over steps for one of several optimizers, which may be applied several times in each of them.
 
-    def __init__(self, schedule: Callable, updates: int):
-        self.schedule, self.updates = schedule, updates
+    Args:
+        schedule: of the main network, by steps.
+        updates: how often the optimizer is applied in a step.
+        share: of the main network's rate that is the optimizer's own.
+    """
+
+    def __init__(self, schedule: Callable, updates: int = 1, share: float = 1.0):
+        self.schedule, self.updates, self.share = schedule, updates, share
 
     def __call__(self, step):
-        return self.schedule(step // self.updates)
+        return self.share * self.schedule(step // self.updates)
 
     def get_config(self):
-        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "updates": self.updates}
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "updates": self.updates, "share": self.share}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])})
 
 
 class Players(keras.optimizers.Optimizer):
@@ -219,7 +230,7 @@ class AlternatingModel(VideoModel):
         view: the main network as a function (inputs by name, training) -> parts by name: its output as "clip", and
             each of the spec's maps that it has.
         terms: function and weight of the spec's terms that count, by name.
-        critic_learning_rate: of the critics; the main network's where None.
+        critic_learning_rate: of the critics, with a schedule at its start; the main network's where None.
     """
 
     def __init__(
@@ -292,15 +303,29 @@ class AlternatingModel(VideoModel):
         players.build(self.trainable_variables)
 
     def _player(self, optimizer: keras.optimizers.Optimizer, name: str) -> keras.optimizers.Optimizer:
-        settings = {**optimizer.get_config(), "name": name}
+        player, share = type(optimizer).from_config({**optimizer.get_config(), "name": name}), 1.0
+        schedule = player._learning_rate
+        scheduled = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
         if name != "network" and self.critic_learning_rate is not None:
-            settings["learning_rate"] = self.critic_learning_rate
-        player = type(optimizer).from_config(settings)
-        if callable(player._learning_rate) and self.updates(name) > 1:
-            player._learning_rate = PerStep(player._learning_rate, self.updates(name))
+            if scheduled:
+                share = self._share_of_critics(schedule)
+            else:
+                player.learning_rate = self.critic_learning_rate
+        if scheduled and (share != 1 or self.updates(name) > 1):
+            player._learning_rate = OfPlayer(schedule, self.updates(name), share)
         # Each player has a scale of its own: their losses differ.
         half = self.dtype_policy.name == "mixed_float16"
         return keras.optimizers.LossScaleOptimizer(player, name=name) if half else player
+
+    def _share_of_critics(self, schedule: keras.optimizers.schedules.LearningRateSchedule) -> float:
+        """Return the critics' part of a scheduled rate: it begins at `critic_learning_rate` and goes as the others' does."""
+        start = float(ops.convert_to_numpy(schedule(0)))
+        if not start:
+            raise InputError(
+                "learning_rate: a schedule that begins at 0 gives critic_learning_rate no proportion to keep; "
+                "begin it above 0, or leave critic_learning_rate out"
+            )
+        return self.critic_learning_rate / start
 
     def updates(self, name: str) -> int:
         """Return how often a step updates a network."""

@@ -29,9 +29,9 @@ from kvzoo.recipe.resolve import Recipe, load
 from kvzoo.recipe.text import dotted
 from kvzoo.run import checkpoint, folder, samples
 from kvzoo.run.history import History, metric_of, panels
-from kvzoo.run.report import write_report
+from kvzoo.run.report import duration, write_report
 from kvzoo.run.tracking import tracked
-from kvzoo.run.training import Loop, Progress, Signals, _duration, averaged, callback_states
+from kvzoo.run.training import Loop, Progress, Signals, averaged, callback_states
 
 log = logging.getLogger("kvzoo")
 
@@ -112,6 +112,8 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
         Interrupted: a signal; all is saved.
     """
     run_folder = folder.RunFolder(run)
+    if run_folder.model == run_folder.best:
+        raise InputError(f"{run}: a run goes on from its newest checkpoint; `kvzoo resume {run_folder.path}` does")
     overrides = tuple(overrides)
     recipe = run_folder.recipe(overrides)
     last = run_folder.state()
@@ -593,7 +595,7 @@ def _say_done(
     last = [(*metric_of(name, tests), value) for name, value in (history.rows[-1] if history.rows else {}).items()]
     result = "".join(f", {metric} {value:.4g} {part}" for metric, part, value in last if part != "training")
     newest = sorted(run_folder.samples.glob("*.png"))[-1]
-    log.info("done: %d steps in %s%s", total, _duration(seconds), result)
+    log.info("done: %d steps in %s%s", total, duration(seconds), result)
     log.info("look at  %s", newest)
     log.info("report   %s", run_folder.report)
     log.info("model    %s", run_folder.model)

@@ -17,6 +17,7 @@ from kvzoo.media.clips import written_whole
 from kvzoo.recipe.resolve import Recipe, load, to_yaml
 
 LOCK = "recipe.lock.yaml"
+BEST = "best.keras"
 STATES = ("running", "done", "interrupted", "failed", "killed", "unknown")
 
 
@@ -45,23 +46,24 @@ class State:
 class RunFolder:
     """Paths of a run, and the right to write to it.
 
+    Args:
+        path: the folder, or its best.keras, for the run with that network as its model.
+
     Attributes:
         path: the folder.
+        model: the plain network, which stock Keras loads.
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+        path = Path(path)
+        of_best = path.name == BEST and not path.is_dir()
+        self.path, self.model = (path.parent, path) if of_best else (path, path / "model.keras")
         self._writer = FileLock(self.path / ".writer")
-
-    @property
-    def model(self) -> Path:
-        """The plain network, which stock Keras loads."""
-        return self.path / "model.keras"
 
     @property
     def best(self) -> Path:
         """The plain network where the metric of `fit.best` was best."""
-        return self.path / "best.keras"
+        return self.path / BEST
 
     @property
     def checkpoints(self) -> Path:
@@ -105,6 +107,8 @@ class RunFolder:
             raise InputError(
                 f"{self.path}: {spec.name} is a {spec.kind}; {verb} fits these kinds of model: {', '.join(kinds)}"
             )
+        if self.model == self.best and not self.best.is_file():
+            raise InputError(f"{self.path}: no {BEST}; it is kept where fit.best names a metric")
         if not self.model.is_file():
             raise InputError(f"{self.path}: no {self.model.name} yet; `kvzoo resume {self.path}` trains to the end")
         return recipe

@@ -24,6 +24,7 @@ from kvzoo.media.clips import written_whole
 from kvzoo.run import checkpoint
 from kvzoo.run.folder import RunFolder
 from kvzoo.run.history import History
+from kvzoo.run.report import duration
 
 log = logging.getLogger("kvzoo")
 
@@ -134,6 +135,7 @@ class Signals:
         self.received = signal.Signals(number).name
 
 
+NARROW = 100  # columns of a terminal under which the live line leaves out what it can
 EVERY = 60  # seconds between lines of progress within a long interval
 INTERVALS = 3  # so many in a row beyond a bound are a collapse
 LEAST_DIVERSITY = 0.1  # of the sample's clips, in parts of the real ones'
@@ -350,15 +352,19 @@ class Progress:
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
+            from rich.table import Column
 
+            console = console or Console(stderr=True)
+            self._narrow = console.width < NARROW
+            # What the line has no room for is the end of the losses.
             columns = (
                 TextColumn("step {task.completed}/{task.total}"),
-                BarColumn(bar_width=12),
+                *(() if self._narrow else (BarColumn(bar_width=12),)),
                 TextColumn("{task.fields[pace]}"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[logs]}"),
+                TextColumn("{task.fields[logs]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             )
-            self._bar = Bar(*columns, console=console or Console(stderr=True), transient=True)
+            self._bar = Bar(*columns, console=console, transient=True, expand=True)
             self._task = self._bar.add_task("", total=total, completed=step, logs="", pace="")
 
     def __enter__(self) -> "Progress":
@@ -372,13 +378,14 @@ class Progress:
 
     def step(self, step: int, logs: dict[str, float]) -> None:
         if self._bar:
-            self._bar.update(self._task, completed=step, logs=_in_words(logs), pace=self._pace_in_words())
+            pace = self._pace_in_words().removesuffix(" for data" if self._narrow else "")
+            self._bar.update(self._task, completed=step, logs=_in_words(logs), pace=pace)
         if time.perf_counter() - self._said > EVERY:
-            left = _duration((self._total - step) * self.pace[0]) if self.pace else "?"
-            level = logging.DEBUG if self._bar else logging.INFO
-            log.log(
-                level, "step %d/%d  %s  %s, %s left", step, self._total, _in_words(logs), self._pace_in_words(), left
+            pace = (
+                f"  {self._pace_in_words()}, {duration((self._total - step) * self.pace[0])} left" if self.pace else ""
             )
+            level = logging.DEBUG if self._bar else logging.INFO
+            log.log(level, "step %d/%d  %s%s", step, self._total, _in_words(logs), pace)
             self._said = time.perf_counter()
 
     def interval(self, row: dict[str, float], seconds: float) -> None:
@@ -386,7 +393,7 @@ class Progress:
         left = (self._total - row["step"]) * seconds
         values = {k: v for k, v in row.items() if k != "step"}
         waiting = f", {self.pace[1]:.0%} waiting for data" if self.pace and self.pace[1] > 0.005 else ""
-        end = f", {_duration(left)} left" if left > 0 else ""
+        end = f", {duration(left)} left" if left > 0 else ""
         log.info("step %d/%d  %s  %.3f s/step%s%s", row["step"], self._total, _in_words(values), seconds, waiting, end)
         self._said = time.perf_counter()
 
@@ -400,11 +407,6 @@ class Progress:
 
 def _in_words(values: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def callback_states(callbacks: list[keras.callbacks.Callback]) -> list[dict]:
