@@ -205,7 +205,11 @@ def block_lines(block: str, letters: int) -> list[tuple[str, bool]]:
 
 
 SECTIONS = (
-    ("The top level", schema.RecipeModel, "beside `extends`, the path of another recipe that this one takes over, from its own folder on"),
+    (
+        "The top level",
+        schema.RecipeModel,
+        "beside `extends`, the path of another recipe that this one takes over, from its own folder on",
+    ),
     ("`model`", schema.FineTuning, "beside the options of the model itself, which its card and `kvzoo info NAME` list"),
     (
         "`data`",
