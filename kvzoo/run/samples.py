@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from kvzoo.data.pipeline import Clips
@@ -198,7 +199,10 @@ def _classify(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
     """Each clip with what it is taken for: its middle frame, or the course of it where speed is the question."""
     from kvzoo.media.plots import write_captioned
 
-    chances = to_chances(model.predict_on_batch(shown.clips))
+    # A few clips do not pay for the tracing of a graph, which would keep the first step waiting for seconds.
+    eagerly = keras.backend.backend() == "tensorflow"
+    logits = model(shown.clips, training=False) if eagerly else model.predict_on_batch(shown.clips)
+    chances = to_chances(logits)
     captions = []
     for label, chance in zip(shown.labels, chances, strict=True):
         taken = int(chance.argmax())
