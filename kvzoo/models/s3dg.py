@@ -1,6 +1,7 @@
 """S3D-G, a table of Inception blocks over clips, and the trunk of SpeedNet and its I3D (`speednet.py`).
 
 S3D-G: Xie et al., "Rethinking Spatiotemporal Feature Learning", ECCV 2018, arXiv 1712.04851.
+I3D, with full convolutions and no gates: Carreira and Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017, arXiv 1705.07750.
 Padding is k // 2 on both sides, as PyTorch has it, so that weights carry over (kernels turned by 180 degrees, see
 below). What differs from the papers: kernels begin as He's, gates at a half, and batch norm's momentum is 0.98 where
 the authors' code has a truncated normal of 0.01 and 0.999, which is too slow for short runs; `width` scales all
