@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -37,6 +38,16 @@ def registered_here_only():
     for registry, specs in before.items():
         registry._own.clear()
         registry._own.update(specs)
+
+
+@pytest.fixture(scope="module")
+def loaded_once():
+    """A run's model is built, and its network traced, once for all tests of a file."""
+    from kvzoo import zoo
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "load", functools.cache(zoo.load))
+        yield
 
 
 @pytest.fixture

@@ -58,6 +58,13 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    """Of a network that is made and traced in no time, for what only wants features."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    return make_run(folder, "tiny_c3d", "cross_entropy", frames=T, image_size=SIDE, width=4)
+
+
+@pytest.fixture(scope="module")
 def model(run):
     return kvzoo.load(run)
 
@@ -412,19 +419,19 @@ def gallery(tmp_path):
     return folder
 
 
-def test_retrieve_finds_the_same_clip_and_reads_what_changed_only(run, gallery, tmp_path):
+def test_retrieve_finds_the_same_clip_and_reads_what_changed_only(small_run, gallery, tmp_path):
     shutil.copy(gallery / "b.mkv", tmp_path / "query.mkv")
     (gallery / "broken.mp4").write_text("not a video")
     moving(gallery / "short.mkv", T - 1)
 
     def find(query=tmp_path / "query.mkv", **options):
-        return retrieve(run, query, gallery, tmp_path / "page.html", 2, overwrite=True, **options)
+        return retrieve(small_run, query, gallery, tmp_path / "page.html", 2, overwrite=True, **options)
 
     found = find()
     assert found.videos == 5 and found.embedded == 5
     assert [name for name, _ in found.skipped] == ["broken.mp4", "short.mkv"]
     assert len(found.matches) == 2 and found.matches[0].similarity >= found.matches[1].similarity
-    assert found.index.parent == run / "index"
+    assert found.index.parent == small_run / "index"
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/webp") == 3
     assert find().embedded == 0
@@ -443,27 +450,30 @@ def test_retrieve_finds_the_same_clip_and_reads_what_changed_only(run, gallery, 
     assert find().embedded == 0
 
 
-def test_an_index_of_other_weights_is_made_anew(run, gallery, tmp_path):
+def test_an_index_of_other_weights_is_made_anew(small_run, gallery, tmp_path):
     index = tmp_path / "index.npz"
-    retrieve(run, gallery / "a.mkv", gallery, tmp_path / "a.html", index=index)
-    other = make_run(tmp_path / "other", "speednet", "binary_speed", frames=T, image_size=SIDE, width=0.0625)
+    retrieve(small_run, gallery / "a.mkv", gallery, tmp_path / "a.html", index=index)
+    other = make_run(tmp_path / "other", "tiny_c3d", "cross_entropy", frames=T, image_size=SIDE, width=4)
     assert retrieve(other, gallery / "a.mkv", gallery, tmp_path / "b.html", index=index).embedded == 3
 
 
 # What is refused.
 
 
-def test_what_is_refused(run, tmp_path, video):
+def test_what_is_refused(run, small_run, tmp_path, video):
     moving(tmp_path / "short.mkv", T - 1)
     (tmp_path / "page.html").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
-    c3d = make_run(tmp_path / "c3d", "tiny_c3d", "cross_entropy", frames=T, image_size=SIDE, width=2)
     short, mp4 = tmp_path / "short.mkv", tmp_path / "b.mp4"
     for verb, args, said in (
         ("speed", [run, short, "--out", tmp_path / "out"], f"has 3 frames; the network takes {T} frames at once"),
-        ("speed", [c3d, video, "--out", tmp_path / "out"], "was trained with cross_entropy; speed wants a run trained"),
+        (
+            "speed",
+            [small_run, video, "--out", tmp_path / "out"],
+            "was trained with cross_entropy; speed wants a run trained",
+        ),
         ("speed", [tmp_path, video, "--out", tmp_path / "out"], "not a run folder"),
         ("speed", [run, "none.mp4", "--out", tmp_path / "out"], "no such file"),
         ("speed", [run, video, "--out", tmp_path / "full"], "is not empty"),
@@ -475,9 +485,9 @@ def test_what_is_refused(run, tmp_path, video):
         ("speedup", [run, video, "--out", mp4, "--smooth", "0"], "more than 0 seconds"),
         ("speedup", [run, video, "--out", tmp_path / "b.avi"], "a name that ends in .mp4 is wanted"),
         ("speedup", [run, short, "--out", mp4], f"has 3 frames; the network takes {T}"),
-        ("speedup", [c3d, video, "--out", mp4], "speedup wants a run trained with binary_speed"),
+        ("speedup", [small_run, video, "--out", mp4], "speedup wants a run trained with binary_speed"),
         ("saliency", [run, short, "--out", mp4], f"has 3 frames; the network takes {T}"),
-        ("saliency", [c3d, video, "--out", mp4], "saliency wants a run trained with binary_speed"),
+        ("saliency", [small_run, video, "--out", mp4], "saliency wants a run trained with binary_speed"),
         ("embed", [run, video, "--out", tmp_path / "a.txt"], "a name that ends in .npz is wanted"),
         ("embed", [run, tmp_path / "empty", "--out", tmp_path / "a.npz"], "no file with one of the endings"),
         ("retrieve", [run, video, tmp_path / "none", "--out", tmp_path / "a.html"], "no such folder"),
@@ -493,14 +503,14 @@ def test_what_is_refused(run, tmp_path, video):
     assert not any((tmp_path / name).exists() for name in ("out", "b.mp4", "b.png", "a.npz", "a.html"))
 
 
-def test_the_verbs_say_what_they_did(run, tmp_path, gallery):
+def test_the_verbs_say_what_they_did(run, small_run, tmp_path, gallery):
     file = write_video(tmp_path / "a.mp4", 30)
     for verb, args, said in (
         ("speed", [run, file, "--out", tmp_path / "speed", "--stride", "4"], "mean P(sped up)"),
         ("speedup", [run, file, "--out", tmp_path / "b.mp4", "--stride", "4"], "30 frames in 15, 2 times as fast"),
         ("saliency", [run, file, "--out", tmp_path / "c.mp4"], "30 frames, a map of 1x1 places"),
-        ("embed", [run, file, "--out", tmp_path / "d.npz"], "1 videos, 8 windows of 64 features"),
-        ("retrieve", [run, file, gallery, "--out", tmp_path / "e.html"], "3 videos, 3 of them new or changed"),
+        ("embed", [small_run, file, "--out", tmp_path / "d.npz"], "1 videos, 8 windows of 16 features"),
+        ("retrieve", [small_run, file, gallery, "--out", tmp_path / "e.html"], "3 videos, 3 of them new or changed"),
     ):
         command = __import__(f"kvzoo.cli.{verb}", fromlist=["command"]).command
         done = CliRunner().invoke(command, list(map(str, args)))

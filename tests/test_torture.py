@@ -1,6 +1,7 @@
 """Runs that are killed: at any step, within the writing of a checkpoint, with a full disk; they go on to the same bits."""
 
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -158,6 +159,31 @@ def test_fifty_kills(recipe, tmp_path):
     assert_same_bits(kvzoo.fit(recipe, [*every, steps], out=tmp_path / "whole").path, cut)
 
 
+def test_of_two_that_begin_in_one_folder_at_the_same_moment_one_does(tmp_path):
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom kvzoo.errors import InputError\nfrom kvzoo.run import folder\n"
+        "print('ready', flush=True)\nsys.stdin.readline()\n"
+        "for i in range(100):\n"
+        "    try:\n        run = folder.create(folder.planned('x', Path(f'{i:02d}')))\n"
+        "    except InputError as error:\n        print('refused', error)\n"
+        "    else:\n        print('began')\n"
+    )
+    begin = functools.partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    processes = [begin([sys.executable, "-c", code]) for _ in range(2)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=60)[0].splitlines() for process in processes]
+    for i, pair in enumerate(zip(*said, strict=True)):
+        began, refused = sorted(pair)
+        assert began == "began" and refused.startswith(f"refused --out {i:02d}: "), pair
+    assert len(said[0]) == 100
+    assert {f.name for f in (tmp_path / "00").iterdir()} == {".writer", "checkpoints", "samples"}
+
+
+@pytest.mark.slow
 def test_two_fits_in_one_folder_at_the_same_moment(recipe, tmp_path):
     commands = [[sys.executable, "-m", "kvzoo", "fit", str(recipe), "-o", "fit.steps=40", "--out", "same"]] * 2
     processes = [
