@@ -81,8 +81,6 @@ def listed(site) -> dict[str, list]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
         patch.setenv("KVZOO_PLUGINS", ALLOWED)
-        # Each process imports a backend, and this one comes with Keras and is there at once.
-        patch.setenv("KERAS_BACKEND", "numpy")
         registry._entry_points.cache_clear()
         rows: dict[str, list] = {}
         for row in states(at_once=4):
