@@ -172,7 +172,8 @@ class Slow:
     def __iter__(self):
         import numpy as np
 
-        for _ in range(8):
+        # More than are made in advance while a slow machine begins.
+        for _ in range(30):
             time.sleep(self.seconds)
             yield (np.zeros((2, 3), "uint8"),)
 
@@ -189,6 +190,6 @@ def test_waiting_is_what_a_step_spends_without_its_batch(tmp_path, seconds, shar
         for i, _ in enumerate(examples.for_fit()):
             time.sleep(0.05)
             timing.step(lambda start, i=i: examples.ready(i, start))
-    timing.write(8)
+    timing.write(30)
     waiting = json.loads((tmp_path / "timing.json").read_text())["waiting"]
     assert share[0] <= waiting <= share[1]

@@ -46,7 +46,9 @@ def test_it_is_listed(made):
     assert {row.error for row in rows.values()} == {None}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind == "reconstructor" else pytest.mark.slow) for kind in KINDS]
+)
 def test_it_passes_the_rows_that_need_no_process(kind, made):
     rows = tuple(r for r in ROWS if r not in ("save", "backends"))
     bad = [(r.row, r.detail) for r in Battery(f"my_{kind}").results(f"my_{kind}", rows) if r.state == "failed"]

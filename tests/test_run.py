@@ -98,7 +98,7 @@ def test_the_lock_file_makes_the_run_again_to_the_same_bits(recipe, whole):
     assert_same_bits(whole, again)
 
 
-@pytest.mark.parametrize("at", [2, 4, 9])
+@pytest.mark.parametrize("at", [pytest.param(2, marks=pytest.mark.slow), 4, pytest.param(9, marks=pytest.mark.slow)])
 def test_a_cut_run_goes_on_to_the_same_bits(recipe, whole, at, monkeypatch):
     cut_at(monkeypatch, at)
     with pytest.raises(Interrupted, match=f"SIGTERM at step {at}.*kvzoo resume cut"):
@@ -265,6 +265,7 @@ def test_l2_is_added_to_the_gradient():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), [2.0 - 0.5 * 0.2, -4.0 + 0.5 * 0.4], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_cut_run_with_a_moving_average_goes_on_to_the_same_bits(recipe, monkeypatch):
     average = ["fit.optimizer.use_ema=true", "fit.optimizer.ema_momentum=0.5"]
     whole = kvzoo.fit(recipe, average, out=recipe.parent / "whole")

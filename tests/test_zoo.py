@@ -10,14 +10,14 @@ from kvzoo.testing import battery
 
 MODELS = [entry.name for entry in catalog.MODELS.entries() if entry.distribution == "kvzoo"]
 
-# SpeedNet's trunk is some ten seconds of graph for each row that trains, and there are three networks on it.
-SAME_TRUNK = ["s3dg", "speednet", "speednet_i3d"]
+# Three networks have SpeedNet's trunk, some ten seconds of graph for each row that trains; two vary videogan.
+ALIKE = ["s3dg", "speednet", "speednet_i3d", "videogan_label", "videogan_image"]
 TRAINED = ["loss", "precision", "range", "resume"]
 MARKS = {"backends": pytest.mark.backend}
 
-test_battery = battery(*[name for name in MODELS if name not in SAME_TRUNK], stock_keras=True, marks=MARKS)
-test_battery_of_the_same_trunk = battery(
-    *SAME_TRUNK, stock_keras=True, marks={**MARKS, **dict.fromkeys(TRAINED, pytest.mark.slow)}
+test_battery = battery(*[name for name in MODELS if name not in ALIKE], stock_keras=True, marks=MARKS)
+test_battery_of_networks_alike = battery(
+    *ALIKE, stock_keras=True, marks={**MARKS, **dict.fromkeys(TRAINED, pytest.mark.slow)}
 )
 
 
