@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import grain
 import keras
 
 import kvzoo
@@ -484,12 +483,12 @@ class _Examples:
         return self._ready[-1] if self._ready else start
 
     def for_fit(self):
-        if not isinstance(self._dataset, grain.IterDataset):
-            return self._dataset
         if not self._ahead:
             return self._dataset.map(self._noted)
         import tensorflow as tf
 
+        if isinstance(self._dataset, tf.data.Dataset):
+            return self._dataset
         signature = tuple(tf.TensorSpec(self._shape(array), array.dtype) for array in next(iter(self._dataset)))
         options = tf.data.Options()
         options.autotune.enabled = False
