@@ -48,7 +48,7 @@ def _same_draws(model: VideoModel) -> None:
 def _noise(stddev: float):
     def call(x, training=False):
         draws = np.random.default_rng(1).normal(0.0, stddev, (1, *x.shape[1:])).astype("float32")
-        return x + draws if training else x
+        return x + keras.ops.convert_to_tensor(draws) if training else x
 
     return call
 
@@ -56,6 +56,6 @@ def _noise(stddev: float):
 def _dropped(rate: float):
     def call(x, training=False):
         kept = (np.random.default_rng(1).random((1, *x.shape[1:])) >= rate).astype("float32") / (1.0 - rate)
-        return x * kept if training else x
+        return x * keras.ops.convert_to_tensor(kept) if training else x
 
     return call
