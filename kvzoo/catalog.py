@@ -296,7 +296,7 @@ MODELS = Registry(
             # At the paper's strides a tiny clip leaves one value a filter, too few for a batch norm that backends agree on.
             tiny={
                 "frames": 4,
-                "image_size": 16,
+                "image_size": 32,
                 "classes": 3,
                 "width": 0.0625,
                 "temporal_stride": 1,
