@@ -430,7 +430,7 @@ def _backends(name: str, fresh: Fresh) -> str:
         close = np.allclose(b["losses"], a["losses"], rtol=1e-3) and np.allclose(
             b["losses"][:1], a["losses"][:1], rtol=1e-4
         )
-        assert close, f"losses step by step on {backend}: {b['losses']}, on {here}: {a['losses']}"
+        assert close, f"losses before and after a step on {backend}: {b['losses']}, on {here}: {a['losses']}"
     return f"{here} and {', '.join(others)}"
 
 
