@@ -10,6 +10,7 @@ from keras import ops
 
 from kvzoo.errors import InputError
 from kvzoo.losses.flat_layers import flatten
+from kvzoo.losses.fused_adam import fuse_adam
 from kvzoo.losses.fused_batch_norm import fuse_batch_norm
 from kvzoo.registry import ModelSpec
 
@@ -61,6 +62,10 @@ class VideoModel(keras.Model):
             fuse_batch_norm(network)
             flatten(network)
         self.built = True
+
+    def compile(self, *args, **options):
+        super().compile(*args, **options)
+        fuse_adam(self.optimizer)
 
     def call(self, x, training=None):
         return self.network(to_unit_range(x), training=training)
