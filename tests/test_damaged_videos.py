@@ -15,6 +15,7 @@ from test_data import damage, number, numbers, picture, write_video, x264
 from kvzoo.data.source import BrokenVideo, Skipped, square
 from kvzoo.data.videos import Videos, open_video
 from kvzoo.errors import InputError
+from kvzoo.media.containers import open_container
 
 COUNT = 40
 FRONT = {"movflags": "faststart"}
@@ -269,7 +270,7 @@ def test_every_file_is_used_or_reported(corpus, source):
 def plainly_decoded(file: Path) -> list[int]:
     """Return the numbers of the frames that FFmpeg gives from beginning to end."""
     given = []
-    with av.open(str(file), metadata_errors="ignore") as container:
+    with open_container(file) as container:
         for packet in container.demux(container.streams.video[0]):
             try:
                 given += [number(square(frame.to_ndarray(format="rgb24"), 48, 3)) for frame in packet.decode()]

@@ -22,6 +22,7 @@ from av.video.reformatter import VideoReformatter
 from kvzoo.data import layouts
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
 from kvzoo.errors import InputError
+from kvzoo.media.containers import open_container
 
 ENDINGS = (".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".gif")
 
@@ -270,7 +271,7 @@ class _Reader:
 
     @staticmethod
     def _decode(file: _File, key: int | None) -> Iterator[av.VideoFrame]:
-        with av.open(file.path, metadata_errors="ignore") as container:
+        with open_container(file.path) as container:
             stream = _video_stream(container)
             # Several files are read at once: threads within one would only crowd the cores.
             stream.codec_context.thread_count = 1
@@ -354,7 +355,7 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
     try:
         if not path.stat().st_size:
             return Skipped(name, "the file is empty")
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with open_container(path) as container:
             stream = _video_stream(container)
             if stream is None:
                 return Skipped(name, "no video stream")

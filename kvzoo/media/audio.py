@@ -10,6 +10,8 @@ import av
 import av.error
 import numpy as np
 
+from kvzoo.media.containers import open_container
+
 RATE = 48_000  # samples a second
 PIECE = RATE // 2  # samples that are stretched at one speed
 AROUND = RATE // 10  # samples beyond a piece at each end that the filter hears with it
@@ -19,7 +21,7 @@ GAP = RATE // 10  # samples by which times may be off before silence is put in, 
 
 def has_sound(path: str | os.PathLike) -> bool:
     """Return whether a file has a sound track that can be decoded."""
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with open_container(path) as container:
         return _sound_stream(container) is not None
 
 
@@ -93,7 +95,7 @@ def _pieces(path: str | os.PathLike, begin: float, end: float) -> Iterator[tuple
 
 def _samples(path: str | os.PathLike, begin: float) -> Iterator[np.ndarray]:
     """Yield a file's sound from a time on, float32 (N, 2) at RATE: silence where it has none, each sample in its time."""
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with open_container(path) as container:
         stream = _sound_stream(container)
         resampler, given = av.AudioResampler(format="flt", layout="stereo", rate=RATE), 0
         for packet in container.demux(stream):
