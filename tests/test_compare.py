@@ -234,6 +234,7 @@ def test_the_command_exits_with_2(kvzoo_cli, tmp_path):
     assert done.stderr.count("\n") == 1 and "not a run folder" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_resumed_run_counts_the_time_before_it(folder, fitted, monkeypatch):
     real = Progress.step
     monkeypatch.setattr(Progress, "step", lambda *args: (real(*args), os.kill(os.getpid(), signal.SIGTERM)))

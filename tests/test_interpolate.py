@@ -232,6 +232,7 @@ def test_a_video_that_breaks_off(runs, tmp_path):
     assert (done.frames, done.broken) == (19, "nothing can be decoded after 10 of 20 frames")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video(runs, tmp_path, monkeypatch):
     # Two at a time, so that the shorter video, too, has all threads' queues full where they wait for each other.
     monkeypatch.setattr("kvzoo.apps.interpolate.PAIRS", 2)

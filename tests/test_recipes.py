@@ -26,8 +26,8 @@ def test_begins_with_what_it_is(name):
     assert RECIPES[name].read_text().startswith("# ")
 
 
-# SpeedNet's trunk is half a minute of graph however narrow it is.
-LARGE = ("speednet", "action_transfer")
+# SpeedNet's trunk is half a minute of graph however narrow it is; two are videogan's but for an input.
+LARGE = ("speednet", "action_transfer", "videogan_label", "videogan_image")
 
 
 def variants_later(names):

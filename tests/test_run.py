@@ -98,7 +98,8 @@ def test_the_lock_file_makes_the_run_again_to_the_same_bits(recipe, whole):
     assert_same_bits(whole, again)
 
 
-@pytest.mark.parametrize("at", [pytest.param(2, marks=pytest.mark.slow), 4, pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [2, 4, 9])
 def test_a_cut_run_goes_on_to_the_same_bits(recipe, whole, at, monkeypatch):
     cut_at(monkeypatch, at)
     with pytest.raises(Interrupted, match=f"SIGTERM at step {at}.*kvzoo resume cut"):
@@ -119,6 +120,7 @@ def cut_at(monkeypatch, step: int) -> None:
     )
 
 
+@pytest.mark.slow  # tests/test_torture.py kills runs in one process
 def test_a_killed_run_goes_on_from_its_last_checkpoint(recipe, tmp_path):
     longer = ["fit.steps=120", "fit.sample_every=40", "fit.checkpoint_every=10"]
     whole = kvzoo.fit(recipe, longer, out="whole")

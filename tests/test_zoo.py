@@ -10,14 +10,18 @@ from kvzoo.testing import battery
 
 MODELS = [entry.name for entry in catalog.MODELS.entries() if entry.distribution == "kvzoo"]
 
-# Three networks have SpeedNet's trunk, some ten seconds of graph for each row that trains; two vary videogan.
-SAME_TRUNK, VARIANTS = ["s3dg", "speednet", "speednet_i3d"], ["videogan_label", "videogan_image"]
+# What trains a large graph takes ten seconds and more: such rows are slow. Two networks vary videogan, two have speednet's trunk.
+LARGE = ["flow_interpolator", "speednet"]
+VARIANTS, SAME_TRUNK = ["videogan_label", "videogan_image"], ["s3dg", "speednet_i3d"]
+REST = [name for name in MODELS if name not in LARGE + VARIANTS + SAME_TRUNK]
 BACKENDS = {"backends": pytest.mark.backend}
-LATER = dict.fromkeys(["loss", "precision", "range", "resume"], pytest.mark.slow)
+LATER = {**BACKENDS, **dict.fromkeys(["loss", "precision", "range", "resume"], pytest.mark.slow)}
 
-test_battery = battery(*[n for n in MODELS if n not in SAME_TRUNK + VARIANTS], stock_keras=True, marks=BACKENDS)
-test_battery_of_variants = battery(*VARIANTS, stock_keras=True, marks={**BACKENDS, **LATER})
-test_battery_of_speednets_trunk = battery(*SAME_TRUNK, stock_keras=True, marks={**BACKENDS, **LATER})
+test_battery = battery(*REST, stock_keras=True, marks=BACKENDS)
+test_battery_of_large_and_variants = battery(*LARGE, *VARIANTS, stock_keras=True, marks=LATER)
+test_battery_of_speednets_trunk = battery(
+    *SAME_TRUNK, stock_keras=True, marks={**LATER, **dict.fromkeys(["gradients", "shape"], pytest.mark.slow)}
+)
 
 
 @pytest.mark.parametrize("name", MODELS)
