@@ -34,7 +34,7 @@ LOCK = "model: {}\nloss: {}\ndata: {{source: stick_actions}}\nfit: {{steps: 1}}\
 def make_run(folder, name: str, loss: str, **options):
     """Make a run of an untrained network that says as different things of clips as a trained one does."""
     folder.mkdir()
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(1)
     model = kvzoo.get(name, loss=loss, **options)
     clips = np.random.default_rng(0).integers(0, 256, (8, *model.clip_shape), np.uint8)
     layers = model.network.layers
@@ -153,9 +153,8 @@ def test_the_fast_mode_does_not_depend_on_where_chunks_end(model, fast_network, 
     whole = module._shared(model, fast_network, open_video(file), (1.0,))
     for (firsts, logits), (_, wanted) in zip(chunked, whole, strict=True):
         assert firsts.tolist() == list(range(len(wanted)))
-        # Gates of gates reach farther than the margin, ever more weakly; how far depends on the weights.
-        off = np.abs(logits - wanted) / np.ptp(wanted)
-        assert off.mean() < 0.01 and off.max() < 0.15
+        # Gates of gates reach farther than the margin, ever more weakly.
+        assert np.abs(logits - wanted).max() < 0.05 * np.ptp(wanted)
 
 
 def test_the_fast_mode_is_pinned_to_exact_windows(model, video):

@@ -1,4 +1,8 @@
-"""How each kind of model is measured: its figures on examples, and what each of them is."""
+"""How each kind of model is measured: its figures on examples, and what each of them is.
+
+An evaluator takes the model, the part of the data that the examples are of, the examples as uint8 arrays, the batch size and
+what was asked, and returns what it measured.
+"""
 
 import os
 from collections.abc import Mapping
@@ -35,6 +39,7 @@ class Measured:
 
 
 def reconstruction(model, part, examples: tuple, batch_size: int, asked: Asked) -> Measured:
+    """How near the output is to the input, and how sharp."""
     import numpy as np
 
     from kvzoo.metrics import quality
@@ -66,6 +71,7 @@ def reconstruction(model, part, examples: tuple, batch_size: int, asked: Asked) 
 
 
 def classification(model, part, examples: tuple, batch_size: int, asked: Asked) -> Measured:
+    """How often the class is told right."""
     import numpy as np
     from sklearn.metrics import balanced_accuracy_score, log_loss
 
@@ -114,6 +120,7 @@ def speediness(model, part, examples: tuple, batch_size: int, asked: Asked) -> M
 
 
 def add_speed_baselines(measured: Measured, training: tuple, parts: Mapping[str, tuple]) -> None:
+    """Add what regressions, fitted on training examples, say of each part: examples by the prefix of its figures."""
     from kvzoo.run.speed_baselines import accuracies
 
     what = {
@@ -130,6 +137,7 @@ def add_speed_baselines(measured: Measured, training: tuple, parts: Mapping[str,
 
 
 def generation(model, part, examples: tuple, batch_size: int, asked: Asked) -> Measured:
+    """How near generated clips are to real ones, how varied, and where they move."""
     import numpy as np
 
     from kvzoo.losses.base import to_uint8
@@ -194,6 +202,7 @@ def generation(model, part, examples: tuple, batch_size: int, asked: Asked) -> M
 
 
 def translation(model, part, examples: tuple, batch_size: int, asked: Asked) -> Measured:
+    """How near the frames that are made are to the true ones, beside the trivial baselines."""
     import numpy as np
 
     from kvzoo.metrics import quality
