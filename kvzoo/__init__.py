@@ -3,13 +3,18 @@
     model = kvzoo.get("gru_ae")          # a name becomes a model
     model.fit(clips)                     # uint8 (N, T, H, W, C)
 
-Importing kvzoo imports neither Keras nor a backend; the first call that needs them does.
+Importing kvzoo imports neither Keras nor a backend; the first call that needs them does. It prepares the process
+for them (kvzoo/process.py): what the environment sets is left alone.
 """
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from kvzoo import process as _process
+
 __version__ = "0.1.0"
+
+_process.prepare()
 
 _PUBLIC = {
     "get": "kvzoo.zoo",

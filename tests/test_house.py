@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 FLOORS = (
-    ("errors",),
+    ("errors", "process"),
     ("registry",),
     ("catalog",),
     ("recipe",),

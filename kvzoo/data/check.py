@@ -2,7 +2,6 @@
 
 import base64
 import io
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from kvzoo import catalog
 from kvzoo.data.source import CHUNK, BrokenVideo, Skipped, Source, Video, regroup, resample, split
 from kvzoo.errors import InputError
 from kvzoo.media.clips import strip
+from kvzoo.process import cores
 from kvzoo.recipe.resolve import Recipe
 
 SIZE = 64  # pixels that frames are read at
@@ -79,7 +79,7 @@ def check(source: Source, videos: Sequence[Video], progress: Callable[[int], Non
     def read(video: Video) -> Seen | Skipped:
         return _read(source, video, progress)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         results = list(pool.map(read, videos))
     seen = tuple(each for each in results if isinstance(each, Seen))
     skipped = [*source.skipped, *(each for each in results if isinstance(each, Skipped))]

@@ -4,7 +4,6 @@ Training runs over an endless sequence of positions; going on from step n is a s
 """
 
 import logging
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from kvzoo.data.remote import local
 from kvzoo.data.samplers import Plan, Sampler
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, regroup, resample, split
 from kvzoo.errors import InputError, did_you_mean
+from kvzoo.process import cores
 from kvzoo.registry import SourceSpec
 
 log = logging.getLogger("kvzoo")
@@ -252,6 +252,6 @@ def batches(clips: Clips, batch_size: int, seed: int, start: int = 0, threads: i
 
     positions = grain.MapDataset.range(len(clips.videos)).shuffle(seed=seed).repeat()
     examples = positions.random_map(draw, seed=seed).batch(batch_size).random_map(clips.sampler.batch, seed=seed)
-    threads = threads or min(8, os.cpu_count() or 1)
+    threads = threads or min(8, cores())
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     return examples[start:].to_iter_dataset(options)

@@ -28,6 +28,7 @@ from kvzoo.data.hdf5 import write_store
 from kvzoo.data.source import CHUNK, BrokenVideo, Skipped, Source, Video
 from kvzoo.data.steady import camera_path, corrections, steadied
 from kvzoo.errors import InputError
+from kvzoo.process import cores
 
 SPAN = 16 * CHUNK  # frames decoded again, at most, of a video that was cut; fewer where they are large
 SPAN_BYTES = 64 << 20
@@ -100,7 +101,7 @@ def prepare(
     """
     work = out.with_name(f"{out.name}.work")
     _begin_work(work, made_from)
-    _decode_all(source, videos, work, settings, workers or os.cpu_count() or 1, progress)
+    _decode_all(source, videos, work, settings, workers or cores(), progress)
     clips, parts, skipped = [], [], list(source.skipped)
     for index, video in enumerate(videos):
         result = _result(work, index)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kvzoo import catalog
 from kvzoo.errors import did_you_mean
+from kvzoo.process import cores
 from kvzoo.registry import RECIPES, Entry, allowed, installed, installed_groups
 
 REGISTRIES = {registry.spec_type.group: registry for registry in catalog.REGISTRIES.values()}
@@ -46,7 +47,7 @@ def states(quick: bool = False, seconds: float = SECONDS, at_once: int | None = 
         at_once: processes; one a core, at most 8, when None.
     """
     entries = [(group, entry) for group in sorted(installed_groups()) for entry in installed(group)]
-    with ThreadPoolExecutor(at_once or min(8, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(at_once or min(8, cores())) as threads:
         found = [threads.submit(_state, group, entry, quick, seconds) for group, entry in entries]
         for state in found:
             yield state.result()
