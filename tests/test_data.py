@@ -22,7 +22,7 @@ from kvzoo.data.samplers import Window
 from kvzoo.data.source import BrokenVideo, Source, Video, regroup, resample, split, square
 from kvzoo.data.stick_actions import StickActions
 from kvzoo.data.strips import Strips
-from kvzoo.data.videos import Videos
+from kvzoo.data.videos import Videos, open_video
 from kvzoo.errors import InputError
 
 
@@ -288,6 +288,24 @@ def test_variable_rate_is_made_steady(tmp_path):
     assert (video.frames, video.fps) == (17, pytest.approx(fps, abs=0.01))
     shown = [int(np.searchsorted(times, i * 25 / fps + 0.01, side="right")) - 1 for i in range(17)]
     assert numbers(source, video) == shown
+
+
+@pytest.mark.parametrize(
+    ("times", "fps"),
+    [
+        ([0, 1, 2, 3, 20, 21, 40], 25),
+        ([50, 51, 52, 60], 25),  # not from zero
+        ([0, 1, 5000 * 25, 5000 * 25 + 1], 25),  # a pause of more than an hour
+        ([0, 60, 120, 180], 1),  # a frame a minute
+        ([0, 1, 2, 7], 1000),
+        ([3], 25),
+    ],
+)
+def test_seconds_are_each_frames_own(tmp_path, times, fps):
+    stream = open_video(write_video(tmp_path / "a.mkv", times=times, fps=fps, codec_options=x264(10, 0)))
+    assert stream.start == pytest.approx(times[0] / fps)
+    np.testing.assert_allclose(stream.seconds, (np.array(times) - times[0]) / fps, atol=1e-9)
+    assert sum(1 for _ in stream) == stream.frames == len(times)
 
 
 # The track header's matrix as QuickTime defines it, x' = a x + c y, y' = b x + d y with y downwards:

@@ -219,7 +219,7 @@ def _write(stream: Stream, out: Path, speeds: np.ndarray, sound: bool, progress)
     kept = shown(speeds)
     heard: Iterator = iter(())
     if sound := sound and has_sound(stream.path):
-        times = stream.seconds[: len(speeds)]
+        times = stream.start + stream.seconds[: len(speeds)]
         heard = stretched(stream.path, np.append(times, times[-1] + 1 / stream.fps), speeds)
     write_mp4(out, _even(_chosen(stream, kept, len(speeds), progress)), stream.fps, heard)
     return len(kept), sound

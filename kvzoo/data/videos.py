@@ -144,14 +144,17 @@ class Stream:
         path: the file.
         frames: how many there are.
         fps: frames a second, on average.
-        seconds: (frames,) when each is shown, in the file's own time.
+        seconds: (frames,) float64, when each frame is shown: its own time, in seconds from the first frame. It rises;
+            its steps vary where the rate does, and a pause is as long as it is.
+        start: the first frame's time in seconds in the file, which sound has too.
         broken: what was wrong with the file, in words, as far as it was read; "" where nothing was.
     """
 
     def __init__(self, path: str, video: Video):
         self.path, self.frames, self.fps, self.broken = path, video.frames, video.fps, ""
         self._file: _File = video.key
-        self.seconds = self._file.stamps * self._file.base
+        stamps, base = self._file.stamps, self._file.base
+        self.start, self.seconds = float(stamps[0] * base), (stamps - stamps[0]) * base
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield RGB uint8 (H, W, 3), upright, each valid until the next one is asked for."""
