@@ -69,6 +69,16 @@ def cores() -> int:
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
 
 
+def processor() -> str:
+    """Return the processor's name as the system has it, such as "AMD EPYC 9B14"; its architecture where it has none."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
+    except OSError:
+        name = platform.processor()
+    return name or platform.machine()
+
+
 def cpu_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
     """Return the processors' worth of time that the control groups around this process allow; None without a limit."""
     quotas = []

@@ -35,6 +35,7 @@ VERBS = {
     "compare": "runs side by side on the same held-out clips: a table and a page",
     "data": "make and look at data",
     "plugin": "other people's models: their state, a new one, the battery for one",
+    "bench": "Measure what each model costs on this machine",
     "doctor": "versions, backend, devices, and what is slow here",
 }
 
