@@ -7,6 +7,7 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "process"),
+    ("files",),
     ("registry",),
     ("catalog",),
     ("recipe",),

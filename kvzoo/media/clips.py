@@ -3,28 +3,17 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from kvzoo.files import written_whole
+
 GAP = 2  # pixels between clips in a picture
 PAPER = 255
-
-
-@contextmanager
-def written_whole(path: str | os.PathLike):
-    """Yield a path beside `path` to write to; it takes the place of `path` only if all went well."""
-    path = Path(path)
-    beside = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def strip(clip: np.ndarray) -> np.ndarray:

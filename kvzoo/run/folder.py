@@ -10,10 +10,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from kvzoo.errors import InputError
-from kvzoo.media.clips import written_whole
+from kvzoo.files import Locked, WriterLock, leftovers, written_whole
 from kvzoo.recipe.resolve import Recipe, load, to_yaml
 
 LOCK = "recipe.lock.yaml"
@@ -58,7 +56,7 @@ class RunFolder:
         path = Path(path)
         of_best = path.name == BEST and not path.is_dir()
         self.path, self.model = (path.parent, path) if of_best else (path, path / "model.keras")
-        self._writer = FileLock(self.path / ".writer")
+        self._writer = WriterLock(self.path / ".writer")
 
     @property
     def best(self) -> Path:
@@ -116,22 +114,17 @@ class RunFolder:
     def take(self) -> None:
         """Become the one writer of this folder.
 
-        The lock is the system's, so that it goes with the process that has it, however that ends; the file that it is
-        on stays, for another process may be about to lock it.
-
         Raises:
             InputError: another process writes to it, or nobody can.
         """
         try:
-            self._writer.acquire(timeout=0)
-        except Timeout:
-            last = self._noted()
-            who = f"process {last.pid} on {last.host}" if last.state == "running" else "another process"
-            raise InputError(f"{self.path}: {who} is writing to this run") from None
+            self._writer.acquire()
+        except Locked as holder:
+            raise InputError(f"{self.path}: {holder} is writing to this run") from None
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written to: {error.strerror}") from None
         # What a killed process had half written.
-        for left in self.path.rglob(".*.part*"):
+        for left in leftovers(self.path):
             left.unlink(missing_ok=True)
 
     def leave(self) -> None:
@@ -148,7 +141,7 @@ class RunFolder:
         """Return how far the run is: what was noted, where no process that should have noted more is gone."""
         noted = self._noted()
         step = max([step_of(f) for f in self.saved()], default=0)
-        if noted.state == "unknown" or (noted.state == "running" and not self._is_written()):
+        if noted.state == "unknown" or (noted.state == "running" and not self._writer.holder()):
             state = "killed" if noted.state == "running" else "unknown"
             return State(state, step, noted.steps, noted.message, noted.pid, noted.host, noted.time)
         return noted
@@ -168,17 +161,6 @@ class RunFolder:
         if noted.state not in STATES or not all(isinstance(n, (int, float)) for n in numbers):
             return State()
         return State(**{**given, "message": str(noted.message), "host": str(noted.host)})
-
-    def _is_written(self) -> bool:
-        other = FileLock(self.path / ".writer")
-        try:
-            other.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:
-            return False
-        other.release()
-        return False
 
     def write_lock(self, values: dict) -> None:
         with written_whole(self.path / LOCK) as beside, open(beside, "w", encoding="utf-8") as file:
