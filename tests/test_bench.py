@@ -1,9 +1,13 @@
 """`kvzoo bench`: costs of models."""
 
 import csv
+import importlib.util
 import json
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 
 import kvzoo
 from kvzoo import catalog
@@ -51,3 +55,16 @@ def test_wrong_input_is_refused(kvzoo_cli, tmp_path):
     ):
         done = kvzoo_cli(*arguments, cwd=tmp_path)
         assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not all(map(importlib.util.find_spec, ("jax", "torch"))), reason="needs JAX and PyTorch")
+def test_the_benchmark_for_a_gpu_runs_at_tiny_size(tmp_path):
+    reference = ROOT.parent / "shared" / "bench" / "torch_reference.py"
+    if not reference.is_file():
+        pytest.skip(f"no PyTorch reference: {reference}")
+    command = [sys.executable, ROOT / "benchmarks" / "gpu.py", "--reference", reference, "--tiny", "--eager"]
+    command += ["--models", "gru_ae", "--precisions", "float32", "--out", tmp_path / "gpu.json"]
+    subprocess.run(list(map(str, command)), check=True, timeout=600)
+    (row,) = json.loads((tmp_path / "gpu.json").read_text())
+    assert row["jax"]["step_s"] > 0 and row["torch"]["step_s"] > 0 and row["jax"]["operations"] > 0
