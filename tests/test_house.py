@@ -6,7 +6,8 @@ import pytest
 from conftest import ROOT
 
 FLOORS = (
-    ("errors",),
+    ("errors", "signals"),
+    ("progress",),
     ("registry",),
     ("catalog",),
     ("recipe",),

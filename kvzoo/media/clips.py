@@ -5,11 +5,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from kvzoo.signals import undone
 
 GAP = 2  # pixels between clips in a picture
 PAPER = 255
@@ -20,11 +23,12 @@ def written_whole(path: str | os.PathLike):
     """Yield a path beside `path` to write to; it takes the place of `path` only if all went well."""
     path = Path(path)
     beside = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with undone(remove := partial(beside.unlink, missing_ok=True)):
+        try:
+            yield beside
+            os.replace(beside, path)
+        finally:
+            remove()
 
 
 def strip(clip: np.ndarray) -> np.ndarray:
