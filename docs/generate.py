@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from kvzoo import catalog
 from kvzoo.cli.info import model_rows, option_in_words
-from kvzoo.cli.main import VERBS, cli
+from kvzoo.cli.verbs import VERBS, cli
 from kvzoo.recipe import keras_names, schema
 from kvzoo.recipe.resolve import load, shipped_recipes
 from kvzoo.registry import ModelSpec, Option, Spec

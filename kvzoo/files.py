@@ -8,9 +8,12 @@ import socket
 import stat
 import zlib
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from kvzoo.signals import undone
 
 STEM = 40  # characters of a file's name in its temporary one; 4 bytes each stay below the 255 that a name may have
 ENDING = 16  # characters; what is longer is no ending
@@ -40,15 +43,16 @@ def written_whole(path: str | os.PathLike, durable: bool = False):
         yield path
         return
     temporary = _create_temporary(path)
-    try:
-        yield temporary
-        if durable:
-            _flush(temporary)
-        os.replace(temporary, path)
-        if durable and os.name == "posix":
-            _flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with undone(remove := partial(temporary.unlink, missing_ok=True)):
+        try:
+            yield temporary
+            if durable:
+                _flush(temporary)
+            os.replace(temporary, path)
+            if durable and os.name == "posix":
+                _flush(path.parent)
+        finally:
+            remove()
 
 
 def leftovers(path: str | os.PathLike) -> list[Path]:

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from kvzoo import catalog
-from kvzoo.cli.main import cli
+from kvzoo.cli.verbs import cli
 from kvzoo.errors import InputError
 from kvzoo.testing import ROWS, Battery, battery
 from kvzoo.testing.fresh import installed_backends

@@ -17,7 +17,8 @@ import pytest
 from conftest import ROOT
 
 from kvzoo import catalog
-from kvzoo.cli import main as command_line
+from kvzoo.cli.main import main
+from kvzoo.cli.verbs import cli
 from kvzoo.recipe.resolve import load
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -93,7 +94,7 @@ def test_every_command_is_one(page):
     for words in commands(page):
         if any(word in ("NAME", "RUN", "RECIPE", "FILE", "VERB") or "…" in word for word in words):
             continue
-        command, name, context = command_line.cli, "kvzoo", None
+        command, name, context = cli, "kvzoo", None
         while isinstance(command, click.Group):
             context = click.Context(command, info_name=name, parent=context)
             if not words or words[0].startswith("-"):
@@ -136,8 +137,14 @@ def terminal():
         handlers = list(logger.handlers)
         sys.argv = ["kvzoo", *words]
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), pytest.raises(SystemExit) as stop:
-                command_line.main()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("kvzoo.signals.command.begin", lambda: None)  # signals are those of the tests
+                with (
+                    contextlib.redirect_stdout(out),
+                    contextlib.redirect_stderr(out),
+                    pytest.raises(SystemExit) as stop,
+                ):
+                    main()
         finally:
             # Each start of the command line adds its terminal to the log.
             sys.argv, logger.handlers = before, handlers

@@ -6,8 +6,8 @@ import pytest
 from conftest import ROOT
 
 FLOORS = (
-    ("errors", "process"),
-    ("files",),
+    ("errors", "process", "signals"),
+    ("files", "progress"),
     ("registry",),
     ("catalog",),
     ("recipe",),

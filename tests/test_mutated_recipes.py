@@ -24,8 +24,9 @@ def command_line(*arguments: str) -> tuple[int, str]:
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(said):
         patch.setattr(sys, "argv", ["kvzoo", *arguments])
-        # Logging is the process's: it is set up once, and not by a test.
-        patch.setattr("kvzoo.cli.main._quiet", lambda: None)
+        # Logging and signals are the process's: they are set up once, and not by a test.
+        patch.setattr("kvzoo.cli.terminal.prepare", lambda: None)
+        patch.setattr("kvzoo.signals.command.begin", lambda: None)
         with pytest.raises(SystemExit) as left:
             main()
     return left.value.code, said.getvalue()

@@ -195,7 +195,7 @@ def counted(self, name):
     reads[(str(self._path), name)] += 1
     return read(self, name)
 importlib.metadata.PathDistribution.read_text = counted
-from kvzoo.cli.main import cli
+from kvzoo.cli.verbs import cli
 done = CliRunner().invoke(cli, ["list"])
 assert done.exit_code == 0, done.output
 listed = [line.split()[0] for line in done.output.splitlines()]

@@ -6,8 +6,9 @@ import math
 import click
 
 from kvzoo.apps.anomaly import MEASURES, Detection, Settings, check
-from kvzoo.cli.main import backend_starts, bar
+from kvzoo.cli.terminal import backend_starts
 from kvzoo.errors import InputError
+from kvzoo.progress import progress
 from kvzoo.recipe.text import parse_pairs
 
 
@@ -50,7 +51,7 @@ def command(
     with backend_starts():
         from kvzoo.apps.anomaly import anomaly
 
-    with bar(None) as update:
+    with progress(None, out=out) as update:
         found = anomaly(
             run,
             videos,

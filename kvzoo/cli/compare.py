@@ -6,7 +6,7 @@ import logging
 import click
 
 from kvzoo.apps.compare import CLIPS, COLUMNS, MOST, PAGE, Comparison, cells, check, write_page
-from kvzoo.cli.main import backend_starts
+from kvzoo.cli.terminal import backend_starts
 
 
 @click.command()

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
@@ -12,14 +11,16 @@ from pathlib import Path
 import click
 
 from kvzoo import catalog
+from kvzoo.cli.group import Group
 from kvzoo.errors import InputError
+from kvzoo.progress import progress
 from kvzoo.recipe.resolve import check_options
 from kvzoo.recipe.text import parse_pairs
 
 SHOWN = 20  # pairs or files of a kind that are listed
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Make and look at data."""
 
@@ -52,11 +53,12 @@ def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
         raise InputError(f"--out {out}: {error.strerror}") from None
     from kvzoo.media.clips import write_mp4
 
-    with click.progressbar(opened.videos, label=f"writing {len(opened.videos)} videos") as videos:
-        for video in videos:
+    with progress(len(opened.videos), "video", folder) as update:
+        for video in opened.videos:
             file = folder / f"{video.name}.mp4"
             file.parent.mkdir(parents=True, exist_ok=True)
             write_mp4(file, opened.decode(video, 0, video.frames, size, 3), video.fps)
+            update()
     said = f"{len(opened.videos)} videos in {folder}"
     if hasattr(opened, "frame_labels"):
         rows = [row[:3] for row in _runs(opened.videos, opened.frame_labels) if row[3]]
@@ -163,26 +165,20 @@ def _skipped(file: Path, store) -> str:
 
 
 def _prepared(opened, videos: list, file: Path, settings, made_from: str, workers: int | None):
-    """Call `prepare` with a bar on a terminal, and a line at each tenth elsewhere."""
-    from kvzoo.cli.main import bar
+    """Call `prepare` and show its progress."""
     from kvzoo.data.prepare import prepare
 
-    started, said = time.perf_counter(), 0
+    shown = 0
 
-    with bar(sum(video.frames for video in videos)) as moved:
-        shown = 0
+    with progress(sum(video.frames for video in videos), out=file) as update:
 
-        def progress(done: int, total: int) -> None:
-            nonlocal shown, said
-            if moved:
-                moved(done - shown)
+        def count(done: int, total: int) -> None:
+            nonlocal shown
+            if done > shown:
+                update(done - shown)
                 shown = done
-            elif (tenth := 10 * done // max(1, total)) > said:
-                said = tenth
-                left = (time.perf_counter() - started) / done * (total - done)
-                click.echo(f"{done} of {total} frames, {left:.0f} s left")
 
-        return prepare(opened, videos, file, settings, made_from, workers, progress)
+        return prepare(opened, videos, file, settings, made_from, workers, count)
 
 
 @command.command()
@@ -198,7 +194,6 @@ def check(source: str, recipe: str | None, group: str | None, html: str | None, 
 
     Finds what is broken, duplicates (coded again, too) and mirror images, and how labels and groups are balanced.
     """
-    from kvzoo.cli.main import bar
     from kvzoo.data.check import check as read_all
     from kvzoo.data.check import report, sheet, usable
     from kvzoo.data.kind import source_for
@@ -221,8 +216,8 @@ def check(source: str, recipe: str | None, group: str | None, html: str | None, 
     opened = spec.load()(**check_options("source", name, spec.options, given))
     pattern = group or (wanted and wanted["data"]["group"])
     videos = regroup(opened.videos, pattern) if pattern and opened.videos else opened.videos
-    with bar(sum(video.frames for video in videos)) as moved:
-        findings = read_all(opened, videos, moved or (lambda frames: None))
+    with progress(sum(video.frames for video in videos)) as update:
+        findings = read_all(opened, videos, update)
     rows = [("source", name), *report(findings, opened)]
     if wanted:
         rows += [("recipe", line) for line in usable([each.video for each in findings.seen], wanted)]

@@ -6,7 +6,7 @@ import platform
 
 import click
 
-from kvzoo.cli.main import backend_starts
+from kvzoo.cli.terminal import backend_starts
 
 PACKAGES = (
     "keras",

@@ -3,7 +3,8 @@
 import click
 
 from kvzoo.apps.embed import check
-from kvzoo.cli.main import backend_starts, bar
+from kvzoo.cli.terminal import backend_starts
+from kvzoo.progress import progress
 
 
 @click.command()
@@ -18,7 +19,7 @@ def command(run: str, files: tuple[str, ...], out: str, stride: int | None, over
     with backend_starts():
         from kvzoo.apps.embed import embed
 
-    with bar(len(listed), "videos") as update:
+    with progress(len(listed), "video", out) as update:
         done = embed(run, files, out, stride=stride, overwrite=overwrite, progress=update)
     for name, why in done.skipped:
         click.echo(f"kvzoo: skipped {name}: {why}", err=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from kvzoo.cli.main import backend_starts
+from kvzoo.cli.terminal import backend_starts
 from kvzoo.recipe.text import parse_pairs
 from kvzoo.run.evaluate import CLIPS, Asked, Evaluation, check
 

@@ -2,7 +2,7 @@
 
 import click
 
-from kvzoo.cli.main import backend_starts
+from kvzoo.cli.terminal import backend_starts
 from kvzoo.recipe.resolve import load
 
 

@@ -3,7 +3,7 @@
 import click
 
 from kvzoo.apps.generate import check
-from kvzoo.cli.main import backend_starts
+from kvzoo.cli.terminal import backend_starts
 
 
 @click.command()

@@ -1,13 +1,12 @@
 """`kvzoo interpolate`: a video at N times its frame rate, or in slow motion."""
 
-import contextlib
-import sys
 import time
 
 import click
 
 from kvzoo.apps.interpolate import check
-from kvzoo.cli.main import backend_starts
+from kvzoo.cli.terminal import backend_starts
+from kvzoo.progress import progress
 
 
 @click.command()
@@ -23,12 +22,9 @@ def command(run: str, video: str, factor: int, out: str, keep_rate: bool, overwr
     with backend_starts():
         from kvzoo.apps.interpolate import interpolate
 
-    begin, bar = time.monotonic(), None
-    if sys.stderr.isatty():
-        length = (stream.frames - 1) * factor + 1
-        bar = click.progressbar(length=length, label="frames", file=sys.stderr, show_pos=True)
-    with bar or contextlib.nullcontext():
-        done = interpolate(run, video, out, factor, keep_rate, overwrite, progress=bar and bar.update)
+    begin = time.monotonic()
+    with progress((stream.frames - 1) * factor + 1, out=out) as update:
+        done = interpolate(run, video, out, factor, keep_rate, overwrite, progress=update)
     seconds = time.monotonic() - begin
     if done.broken:
         click.echo(f"kvzoo: {video}: {done.broken}", err=True)

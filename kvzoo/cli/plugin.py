@@ -7,11 +7,12 @@ from dataclasses import asdict
 import click
 
 from kvzoo import catalog
+from kvzoo.cli.group import Group
 from kvzoo.errors import InputError, PluginError
 from kvzoo.registry import KINDS
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Make plugins and look after them."""
 
@@ -70,7 +71,7 @@ def check(name: str, rows: tuple[str, ...], as_json: bool) -> None:
         if row not in ROWS:
             raise InputError(f"--row {row}: one of {', '.join(ROWS)} is wanted")
     names = _models_of(name)
-    from kvzoo.cli.main import backend_starts
+    from kvzoo.cli.terminal import backend_starts
 
     with backend_starts():
         from kvzoo.testing.rows import Battery

@@ -1,13 +1,12 @@
 """`kvzoo predict`: a video, and how a run's model goes on with it."""
 
-import contextlib
-import sys
 import time
 
 import click
 
 from kvzoo.apps.predict import check
-from kvzoo.cli.main import backend_starts
+from kvzoo.cli.terminal import backend_starts
+from kvzoo.progress import progress
 
 
 @click.command()
@@ -22,11 +21,19 @@ def command(run: str, video: str, frames: int, out: str, overwrite: bool) -> Non
     with backend_starts():
         from kvzoo.apps.predict import predict
 
-    begin, bar = time.monotonic(), None
-    if sys.stderr.isatty():
-        bar = click.progressbar(length=stream.frames + frames, label="frames", file=sys.stderr, show_pos=True)
-    with bar or contextlib.nullcontext():
-        done = predict(run, video, out, frames, overwrite, progress=bar and bar.update)
+    begin = time.monotonic()
+    copied = 0
+
+    with progress(frames, out=out) as update:
+
+        def count(written: int) -> None:
+            nonlocal copied
+            # Frames that are only copied would make new ones seem as fast.
+            copied += written
+            if copied > stream.frames:
+                update(written)
+
+        done = predict(run, video, out, frames, overwrite, progress=count)
     seconds = time.monotonic() - begin
     if done.broken:
         click.echo(f"kvzoo: {video}: {done.broken}", err=True)

@@ -5,7 +5,8 @@ import time
 import click
 
 from kvzoo.apps.reconstruct import check
-from kvzoo.cli.main import backend_starts, bar
+from kvzoo.cli.terminal import backend_starts
+from kvzoo.progress import progress
 
 
 @click.command()
@@ -20,7 +21,7 @@ def command(run: str, video: str, out: str, overwrite: bool) -> None:
         from kvzoo.apps.reconstruct import reconstruct
 
     begin = time.monotonic()
-    with bar(stream.frames) as update:
+    with progress(stream.frames, out=out) as update:
         done = reconstruct(run, video, out, overwrite, progress=update)
     seconds = time.monotonic() - begin
     if done.broken:

@@ -3,7 +3,8 @@
 import click
 
 from kvzoo.apps.retrieve import check
-from kvzoo.cli.main import backend_starts, bar
+from kvzoo.cli.terminal import backend_starts
+from kvzoo.progress import progress
 
 
 @click.command()
@@ -20,7 +21,7 @@ def command(run: str, query: str, gallery: str, out: str, top: int, index: str |
     with backend_starts():
         from kvzoo.apps.retrieve import retrieve
 
-    with bar(len(files), "videos") as update:
+    with progress(len(files), "video", out) as update:
         found = retrieve(run, query, gallery, out, top, index=index, overwrite=overwrite, progress=update)
     if found.note:
         click.echo(f"kvzoo: {found.note}", err=True)

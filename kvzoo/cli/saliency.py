@@ -3,7 +3,8 @@
 import click
 
 from kvzoo.apps.saliency import check
-from kvzoo.cli.main import backend_starts, bar
+from kvzoo.cli.terminal import backend_starts
+from kvzoo.progress import progress
 
 
 @click.command()
@@ -17,7 +18,7 @@ def command(run: str, video: str, out: str, overwrite: bool) -> None:
     with backend_starts():
         from kvzoo.apps.saliency import saliency
 
-    with bar(2 * stream.frames) as update:
+    with progress(2 * stream.frames, out=out) as update:
         done = saliency(run, video, out, overwrite, progress=update)
     if done.broken:
         click.echo(f"kvzoo: {video}: {done.broken}", err=True)

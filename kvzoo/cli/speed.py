@@ -3,7 +3,8 @@
 import click
 
 from kvzoo.apps.speed import MODES, check
-from kvzoo.cli.main import backend_starts, bar
+from kvzoo.cli.terminal import backend_starts
+from kvzoo.progress import progress
 
 
 @click.command()
@@ -18,7 +19,7 @@ def command(run: str, video: str, out: str, mode: str, stride: int | None) -> No
     with backend_starts():
         from kvzoo.apps.speed import speed
 
-    with bar(stream.frames) as update:
+    with progress(stream.frames, out=out) as update:
         seen = speed(run, video, out, mode=mode, stride=stride, progress=update)
     if seen.broken:
         click.echo(f"kvzoo: {video}: {seen.broken}", err=True)

@@ -4,7 +4,8 @@ import click
 
 from kvzoo.apps.speed import MODES
 from kvzoo.apps.speedup import FASTEST, SMOOTH, check
-from kvzoo.cli.main import backend_starts, bar
+from kvzoo.cli.terminal import backend_starts
+from kvzoo.progress import progress
 
 
 @click.command()
@@ -26,7 +27,7 @@ def command(run, video, out, rate, mode, stride, smooth, no_audio, compare, over
     with backend_starts():
         from kvzoo.apps.speedup import speedup
 
-    with bar((3 if compare else 2) * stream.frames) as update:
+    with progress((3 if compare else 2) * stream.frames, out=out) as update:
         done = speedup(
             run, video, out, rate, mode=mode, stride=stride, smooth=smooth, sound=not no_audio, compare=compare,
             overwrite=overwrite, progress=update,

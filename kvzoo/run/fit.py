@@ -30,7 +30,8 @@ from kvzoo.run import checkpoint, folder, samples
 from kvzoo.run.history import History, metric_of, panels
 from kvzoo.run.report import duration, write_report
 from kvzoo.run.tracking import tracked
-from kvzoo.run.training import Loop, Progress, Signals, averaged, callback_states
+from kvzoo.run.training import Loop, Progress, averaged, callback_states
+from kvzoo.signals import Signals, undone
 
 log = logging.getLogger("kvzoo")
 
@@ -70,7 +71,7 @@ def fit(
     Raises:
         InputError: something in the recipe, the data or the folder cannot be used; nothing is left behind.
         TrainingFailed: a loss is not finite.
-        Interrupted: a signal; all is saved.
+        Interrupted: a signal; all is saved. Before the first step it is a KeyboardInterrupt, and nothing is left.
     """
     if not isinstance(recipe, Recipe):
         recipe = load(recipe, overrides, smoke)
@@ -80,21 +81,29 @@ def fit(
     path = folder.planned(recipe.name, out)
     run_folder = folder.create(path)
     try:
-        run_folder.write_lock({**recipe.values, "lock": _lock(recipe, data)})
-        return _train(recipe, model, data, run_folder, None, said)
-    except (InputError, OSError) as error:
-        if run_folder.saved():
+        with undone(lambda: _remove_untrained(run_folder)):
+            run_folder.write_lock({**recipe.values, "lock": _lock(recipe, data)})
+            return _train(recipe, model, data, run_folder, None, said)
+    except (InputError, OSError, KeyboardInterrupt) as error:
+        if not _remove_untrained(run_folder):
             raise  # what was trained is kept
-        run_folder.leave()
-        shutil.rmtree(path, ignore_errors=True)
-        latest = path.parent / "latest"
-        if latest.is_symlink() and not latest.exists():
-            latest.unlink()
         if said := _disk_says(error):
             raise InputError(f"--out {path}: cannot be written to: {said}") from None
         raise
     finally:
         run_folder.leave()
+
+
+def _remove_untrained(run_folder: folder.RunFolder) -> bool:
+    """Remove a run that has no checkpoint yet; return whether it had none."""
+    if run_folder.saved():
+        return False
+    run_folder.leave()
+    shutil.rmtree(run_folder.path, ignore_errors=True)
+    latest = run_folder.path.parent / "latest"
+    if latest.is_symlink() and not latest.exists():
+        latest.unlink()
+    return True
 
 
 def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: bool = False) -> Run:
@@ -108,7 +117,7 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
     Raises:
         InputError: no run, no checkpoint, a recipe or data that changed, or nothing left to do.
         TrainingFailed: a loss is not finite.
-        Interrupted: a signal; all is saved.
+        Interrupted: a signal; all is saved. Before the first step it is a KeyboardInterrupt.
     """
     run_folder = folder.RunFolder(run)
     if run_folder.model == run_folder.best:
@@ -323,7 +332,7 @@ def _train(
                         row |= measured("val", validation)
                     _check_monitors(settings, row, model)
                     if len(row) > 1:
-                        loop.add(row, 0.0)
+                        loop.add(row)
                 else:
                     if step % settings["sample_every"]:
                         loop.metrics_at_start = [keras.ops.convert_to_numpy(v) for v in model.metrics_variables]
@@ -340,6 +349,9 @@ def _train(
             write_report(run_folder)
             _say_done(history, run_folder, tuple(tests), loop.step, time.perf_counter() - started)
             return Run(run_folder.path, history.rows, model)
+    except KeyboardInterrupt:
+        _note_end(run_folder, "interrupted", total, "interrupted before a step was done")
+        raise
     except KvzooError as error:
         _note_end(run_folder, "interrupted" if isinstance(error, Interrupted) else "failed", total, str(error))
         raise

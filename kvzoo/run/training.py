@@ -8,11 +8,10 @@ import json
 import logging
 import math
 import os
+import shlex
 import shutil
-import signal
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,10 +20,12 @@ import keras
 
 from kvzoo.errors import Interrupted, TrainingFailed
 from kvzoo.media.clips import written_whole
+from kvzoo.progress import Live, clock, rate_in_words
 from kvzoo.run import checkpoint
 from kvzoo.run.folder import RunFolder
 from kvzoo.run.history import History
 from kvzoo.run.report import duration
+from kvzoo.signals import Signals
 
 log = logging.getLogger("kvzoo")
 
@@ -111,31 +112,6 @@ def _device() -> str:
     return next((kind for word, kind in (("tpu", "tpu"), ("gpu", "gpu"), ("cuda", "gpu")) if word in place), "cpu")
 
 
-class Signals:
-    """Turns Ctrl-C and SIGTERM into a flag while it is open; a second one stops at once."""
-
-    def __init__(self):
-        self.received: str | None = None
-        self._before: dict[int, object] = {}
-
-    def __enter__(self) -> "Signals":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, _frame) -> None:
-        if self.received:
-            signal.signal(number, self._before[number])
-            signal.raise_signal(number)
-        self.received = signal.Signals(number).name
-
-
-NARROW = 100  # columns of a terminal under which the live line leaves out what it can
 EVERY = 60  # seconds between lines of progress within a long interval
 INTERVALS = 3  # so many in a row beyond a bound are a collapse
 LEAST_DIVERSITY = 0.1  # of the sample's clips, in parts of the real ones'
@@ -198,7 +174,7 @@ class Loop(keras.callbacks.Callback):
         self.interval = 0  # steps of the intervals that run now; set before `fit`
         self.metrics_at_start: list | None = None
         self._saved_at = step
-        self._clock = (time.perf_counter(), step)
+        self._clock: tuple[float, int] | None = None  # when steps of the interval began to count, and after which
         self._batches = 0  # of this `fit`
         self._average = None
 
@@ -220,12 +196,16 @@ class Loop(keras.callbacks.Callback):
             self.metrics_at_start = None
         self._interval_end = self.step + self.interval
         self.timing.go()
-        self._clock = (time.perf_counter(), self.step)
+        if self._clock:
+            self._clock = (time.perf_counter(), self.step)
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
+        self.signals.saves = True
         logs = {name: float(value) for name, value in (logs or {}).items()}
         self.timing.step(lambda start: self.ready(self._batches, start))
+        if self._clock is None:
+            self._clock = (time.perf_counter(), self.step)  # the first step compiles
         self._batches += 1
         if bad := [name for name, value in logs.items() if not math.isfinite(value)]:
             raise TrainingFailed(self._explain_nan(bad[0], logs[bad[0]]))
@@ -243,7 +223,7 @@ class Loop(keras.callbacks.Callback):
         now = time.perf_counter()
         then, step = self._clock
         row = {"step": self.step, **{k: float(v) for k, v in (logs or {}).items()}, **self.sample(self.step)}
-        self.add(row, (now - then) / max(1, self.step - step))
+        self.add(row, (now - then) / (self.step - step) if self.step > step else None)
         for warning in collapses(self.history.rows):
             log.warning("step %d: %s", self.step, warning)
         best = self.best_here()
@@ -256,8 +236,8 @@ class Loop(keras.callbacks.Callback):
         if self.step < self.total and not self.stopped:
             self._stop_if_told()
 
-    def add(self, row: dict[str, float], seconds: float) -> None:
-        """Write a row of history and tell everybody of it; `seconds` a step."""
+    def add(self, row: dict[str, float], seconds: float | None = None) -> None:
+        """Write a row of history and tell everybody of it; `seconds` a step, None where they are not known."""
         self.history.add(row)
         self.progress.interval(row, seconds)
         for tracker in self.trackers:
@@ -306,8 +286,10 @@ class Loop(keras.callbacks.Callback):
 
     def _stop_if_told(self) -> None:
         if self.signals.received:
+            by = "" if self.signals.received == "SIGINT" else f" by {self.signals.received}"
             raise Interrupted(
-                f"{self.signals.received} at step {self.step}; all is saved, go on with: kvzoo resume {self.folder.path}"
+                f"Interrupted{by} at step {self.step}; progress saved. "
+                f"Resume with: kvzoo resume {shlex.quote(str(self.folder.path))}"
             )
 
     def _explain_nan(self, name: str, value: float) -> str:
@@ -345,64 +327,48 @@ class Progress:
     """
 
     def __init__(self, total: int, step: int, console=None):
-        self._total, self._bar, self._task = total, None, None
+        self._total, self._live = total, Live(total, console)
         self._said = time.perf_counter()
         self.pace: tuple[float, float] | None = None
-        if console is not None or (sys.stdout.isatty() and sys.stderr.isatty()):
-            from rich.console import Console
-            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
-            from rich.table import Column
-
-            console = console or Console(stderr=True)
-            self._narrow = console.width < NARROW
-            # What the line has no room for is the end of the losses.
-            columns = (
-                TextColumn("step {task.completed}/{task.total}"),
-                *(() if self._narrow else (BarColumn(bar_width=12),)),
-                TextColumn("{task.fields[pace]}"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[logs]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
-            )
-            self._bar = Bar(*columns, console=console, transient=True, expand=True)
-            self._task = self._bar.add_task("", total=total, completed=step, logs="", pace="")
+        self._live.show(step, f"step {step}/{total}", "starting", "")
 
     def __enter__(self) -> "Progress":
-        if self._bar:
-            self._bar.start()
+        self._live.__enter__()
         return self
 
     def __exit__(self, *_) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._live.__exit__()
 
     def step(self, step: int, logs: dict[str, float]) -> None:
-        if self._bar:
-            pace = self._pace_in_words().removesuffix(" for data" if self._narrow else "")
-            self._bar.update(self._task, completed=step, logs=_in_words(logs), pace=pace)
+        rate, waiting, left = self._pace_in_words(step)
+        remarks = (waiting, waiting.removesuffix(" for data"), "")
+        self._live.show(step, f"step {step}/{self._total}", rate, clock(left) if rate else "", remarks, _in_words(logs))
         if time.perf_counter() - self._said > EVERY:
-            pace = (
-                f"  {self._pace_in_words()}, {duration((self._total - step) * self.pace[0])} left" if self.pace else ""
-            )
-            level = logging.DEBUG if self._bar else logging.INFO
+            pace = f"  {rate}, {waiting}, {duration(left)} left" if rate else ""
+            level = logging.DEBUG if self._live.shown else logging.INFO
             log.log(level, "step %d/%d  %s%s", step, self._total, _in_words(logs), pace)
             self._said = time.perf_counter()
 
-    def interval(self, row: dict[str, float], seconds: float) -> None:
-        """Log one row of history; `seconds` a step, validation included."""
-        left = (self._total - row["step"]) * seconds
+    def interval(self, row: dict[str, float], seconds: float | None) -> None:
+        """Log one row of history; `seconds` a step, validation included, None where they are not known."""
         values = {k: v for k, v in row.items() if k != "step"}
         waiting = f", {self.pace[1]:.0%} waiting for data" if self.pace and self.pace[1] > 0.005 else ""
+        left = (self._total - row["step"]) * (seconds or 0.0)
         end = f", {duration(left)} left" if left > 0 else ""
-        log.info("step %d/%d  %s  %.3f s/step%s%s", row["step"], self._total, _in_words(values), seconds, waiting, end)
+        rate = f"  {seconds:.3f} s/step{waiting}{end}" if seconds else ""
+        log.info("step %d/%d  %s%s", row["step"], self._total, _in_words(values), rate)
         self._said = time.perf_counter()
 
-    def _pace_in_words(self) -> str:
+    def _pace_in_words(self, step: int) -> tuple[str, str, float]:
+        """Return the rate, the share of waiting, and the seconds left; before they are known the rate is ""."""
         if self.pace is None:
-            return ""
+            return "", "", 0.0
         seconds, waiting = self.pace
-        rate = f"{1 / seconds:.3g} steps/s" if 0 < seconds < 1 else f"{seconds:.3g} s/step"
-        return f"{rate}, {waiting:.0%} waiting for data"
+        return (
+            rate_in_words(1 / max(seconds, 1e-9), "step"),
+            f"{waiting:.0%} waiting for data",
+            (self._total - step) * seconds,
+        )
 
 
 def _in_words(values: dict[str, float]) -> str:

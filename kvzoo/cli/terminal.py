@@ -1,0 +1,113 @@
+"""What a command does with the terminal, or with whatever takes its place."""
+
+import contextlib
+import errno
+import io
+import logging
+import os
+import sys
+import threading
+
+from kvzoo.signals import command
+
+# What writing answers where the reader of a pipe, or the terminal, is gone.
+GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET, errno.ENXIO)
+
+
+def prepare() -> None:
+    """Make output safe, keep the backends' start-up chatter off the terminal, and put our own log on it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__"):
+            setattr(sys, name, _patient(stream))
+    for name, value in {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR", "GLOG_minloglevel": "3"}.items():
+        os.environ.setdefault(name, value)
+    logger = logging.getLogger("kvzoo")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    handler = _Terminal()
+    handler.setLevel(logging.INFO)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+
+
+def refuse(message: str, code: int) -> int:
+    """Print an error in one line; return the exit code."""
+    print(f"kvzoo: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return code
+
+
+class _Patient(io.FileIO):
+    """A terminal or a pipe that may go away: what nobody can read any more is dropped."""
+
+    def write(self, data) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            return len(data)
+
+
+def _patient(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """Return a stream like `stream` that outlives its reader, and prints what its encoding lacks as escapes."""
+    if os.name != "posix":  # a console has a class of its own
+        stream.reconfigure(errors="backslashreplace")
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Patient(stream.fileno(), "w", closefd=False)),
+        stream.encoding,
+        "backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+@contextlib.contextmanager
+def backend_starts():
+    """Hold back what a backend's libraries print while they load; show it only if they do not."""
+    sys.stderr.flush()
+    chatter, kept = bytearray(), os.dup(2)
+    read, write = os.pipe()
+
+    def collect() -> None:
+        while part := os.read(read, 1 << 16):
+            chatter.extend(part)
+
+    # Through a pipe, as there may be no folder for temporary files.
+    collector = threading.Thread(target=collect, daemon=True)
+    collector.start()
+    os.dup2(write, 2)
+    os.close(write)
+    loaded = False
+    try:
+        with command.loading():
+            yield
+            # Grain warns while it loads where JAX is not installed; most verbs load it later than here.
+            import grain  # noqa: F401
+            import keras
+
+            # Finding its devices is when a backend prints what it misses.
+            keras.ops.convert_to_numpy(keras.ops.zeros(()))
+        loaded = True
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        collector.join(1.0)
+        if not loaded:
+            with contextlib.suppress(OSError):
+                os.write(2, chatter)
+
+
+class _Terminal(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        # `print`, not click's echo: a live line on the terminal catches it and stays below. A
+        # traceback goes to the log only; the interpreter prints its own.
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        try:
+            print(record.getMessage(), file=stream, flush=True)
+        except Exception:
+            # Nothing that is only shown may end a training; what is left in the stream's buffer goes nowhere.
+            with contextlib.suppress(Exception):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

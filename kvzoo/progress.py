@@ -1,0 +1,156 @@
+"""Progress of long work: one live line on a terminal, and elsewhere a plain line a minute."""
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack, contextmanager
+
+from kvzoo.signals import undone
+
+WIDE = 100  # columns from which on there is room for a bar
+BAR = 12
+EVERY = 60.0  # seconds between plain lines
+WINDOW = 30.0  # seconds that a rate looks back, at least two marks
+STALL = 0.1  # seconds without a unit, after which the next ones are the work of another batch
+FLOW = 3.0  # seconds of units without a stall, after which they are no batch
+
+
+class Rate:
+    """Units a second of late, without those up to the first one, which waits for networks to compile.
+
+    Units come in bursts, a batch at a time. The time from burst to burst counts, not the time within one.
+    """
+
+    def __init__(self):
+        self._marks: deque[tuple[float, int]] = deque()
+        self._last = 0.0
+
+    def note(self, done: int, now: float) -> None:
+        """Note how many units are done."""
+        if not self._marks or now - self._last > STALL or now - self._marks[-1][0] > FLOW:
+            self._marks.append((now, done))
+        while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
+            self._marks.popleft()
+        self._last = now
+
+    @property
+    def per_second(self) -> float | None:
+        """Units a second; None before there is more than the first burst."""
+        if len(self._marks) < 2:
+            return None
+        (began, before), (now, done) = self._marks[0], self._marks[-1]
+        return (done - before) / (now - began)
+
+
+def rate_in_words(per_second: float, unit: str) -> str:
+    """Return "4.17 steps/s", or "12 s/step" where one takes longer than a second."""
+    return f"{per_second:.3g} {unit}s/s" if per_second > 1 else f"{1 / per_second:.3g} s/{unit}"
+
+
+def clock(seconds: float) -> str:
+    """Return h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+class Live:
+    """One line at the bottom of a terminal; nothing where standard error is none.
+
+    Args:
+        total: units in all; None where nobody knows.
+        console: a `rich.console.Console` to show it on.
+
+    Attributes:
+        shown: whether there is a line.
+    """
+
+    def __init__(self, total: int | None, console=None):
+        self._total, self._bar, self._stack = total, None, ExitStack()
+        if console is None and not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
+
+        self._console = console or Console(stderr=True)
+        if self._console.is_dumb_terminal:
+            return
+        text = TextColumn(
+            "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        )
+        self._with_bar = total is not None and self._console.width >= WIDE
+        self._bar = Progress(
+            *((BarColumn(bar_width=BAR), text) if self._with_bar else (text,)),
+            console=self._console,
+            transient=True,
+            expand=True,
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        self._task = self._bar.add_task("", total=total)
+
+    @property
+    def shown(self) -> bool:
+        return self._bar is not None
+
+    def __enter__(self) -> "Live":
+        if self._bar:
+            self._stack.enter_context(undone(_show_cursor))
+            self._stack.enter_context(self._bar)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stack.close()
+
+    def show(
+        self, done: int, count: str, rate: str, left: str, remarks: Sequence[str] = ("",), detail: str = ""
+    ) -> None:
+        """Show a line: count, rate, the first remark that there is room for, time left, and what fits of a detail."""
+        if not self._bar:
+            return
+        room = self._console.width - (BAR + 1 if self._with_bar else 0)
+        for remark in remarks:
+            words = " ".join(filter(None, (count, ", ".join(filter(None, (rate, remark))), left)))
+            if len(words) <= room:
+                break
+        self._bar.update(self._task, completed=done, description=f"{words} {detail}".rstrip())
+
+
+def _show_cursor() -> None:
+    os.write(2, b"\x1b[?25h")
+
+
+@contextmanager
+def progress(total: int | None, unit: str = "frame", out: object = ""):
+    """Show the progress of a command's work; yields a function to call with how many more units are done.
+
+    Args:
+        total: units in all; None where nobody knows.
+        unit: what is counted, in the singular.
+        out: where the result goes.
+    """
+    rate, done, said = Rate(), 0, time.perf_counter()
+    to = f"to {out}" if out else ""
+
+    def words() -> tuple[str, str, float | None]:
+        speed = rate.per_second
+        left = (total - done) / speed if total is not None and speed else None
+        of = "" if total is None else f"/{total}"
+        return f"{done}{of} {unit}s", rate_in_words(speed, unit) if speed else "", left
+
+    def advance(count: int = 1) -> None:
+        nonlocal done, said
+        done += count
+        now = time.perf_counter()
+        rate.note(done, now)
+        counted, speed, left = words()
+        live.show(done, counted, speed, "" if left is None else clock(left), detail=to)
+        if not live.shown and now - said > EVERY:
+            said = now
+            parts = (f"{counted} {to}".rstrip(), speed, "" if left is None else f"{clock(left)} left")
+            print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)
+
+    with Live(total) as live:
+        live.show(0, words()[0], "starting", "", detail=to)
+        yield advance

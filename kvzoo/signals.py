@@ -1,0 +1,207 @@
+"""Ctrl-C, and the other signals that ask a process to end: answered at once, with nothing left half-written.
+
+A command goes through three phases:
+
+1. It loads libraries. A signal ends the process at once: an exception would be lost in the import of a library that
+   catches everything.
+2. It works. A signal raises KeyboardInterrupt, so that files are closed and temporary ones removed. Where the main
+   thread does not end within GRACE seconds, because a library computes on or has swallowed the exception, the process
+   is ended from outside.
+3. It trains (`Signals`). A signal sets a flag, and the run is saved after the current step.
+
+Standard library only, as this is loaded before everything else.
+"""
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+
+# SIGHUP: the terminal was closed; SIGUSR1: SLURM's warning before the time limit. Windows has neither.
+NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
+FIRM = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130
+MOMENT = 1.0  # seconds within which another signal is the same one: a terminal and GNU timeout both send it
+PATIENCE = 0.3  # seconds that the main thread has to answer by itself
+GRACE = 5.0  # seconds that the main thread has to close its files
+
+_undo: list[Callable[[], object]] = []
+
+
+@contextmanager
+def undone(undo: Callable[[], object]):
+    """Within, `undo` is called if a signal ends the process without unwinding the stack."""
+    _undo.append(undo)
+    try:
+        yield
+    finally:
+        _undo.remove(undo)
+
+
+def _takes(number: int) -> bool:
+    """Return whether a signal is ours to answer; nohup ignores SIGHUP, and a caller may have a use for SIGUSR1."""
+    return number in FIRM or signal.getsignal(number) == signal.SIG_DFL
+
+
+class Signals:
+    """While open, turns signals into a flag once there is something to save; before that they interrupt as usual.
+
+    A second SIGINT or SIGTERM, unless it comes within a moment of the first, stops at once.
+
+    Attributes:
+        saves: whether there is something to save; set after the first step.
+        received: the name of the first signal; None before there is one.
+    """
+
+    def __init__(self):
+        self.saves = False
+        self.received: str | None = None
+        self._firm_since: float | None = None  # when the first signal came that a person may repeat
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Signals":
+        if command.active:
+            command.training = self
+        elif threading.current_thread() is threading.main_thread():
+            for number in filter(_takes, NUMBERS):
+                self._before[number] = signal.signal(number, self._interrupt)
+        return self
+
+    def __exit__(self, *_) -> None:
+        command.training = None
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def flag(self, number: int) -> bool:
+        """Take note of a signal; return whether it asks to stop at once, without saving."""
+        now = time.monotonic()
+        if self._firm_since is not None:
+            return now - self._firm_since > MOMENT
+        if number in FIRM:
+            self._firm_since = now
+        self.received = self.received or signal.Signals(number).name
+        return False
+
+    def _interrupt(self, number: int, _frame) -> None:
+        if not self.saves or self.flag(number):
+            raise KeyboardInterrupt
+
+
+class Command:
+    """The signals of a process that is a command of ours.
+
+    Attributes:
+        active: whether this process is one.
+        training: the open `Signals`, if any.
+        received: whether a signal has asked the command to end.
+    """
+
+    def __init__(self):
+        self.active = self.received = False
+        self.training: Signals | None = None
+        self._works = self._ended = self._raises = False
+        self._since = 0.0
+        self._terminal = 2
+        self._pipe: int | None = None  # that the interpreter writes the numbers of signals to
+
+    def begin(self) -> None:
+        """Answer signals from here on."""
+        if self.active or threading.current_thread() is not threading.main_thread():
+            return
+        self.active = True
+        # Standard error is redirected while a backend loads.
+        self._terminal = os.dup(2)
+        for number in filter(_takes, NUMBERS):
+            signal.signal(number, self._in_main)
+        if os.name != "posix":
+            return
+        self._pipe, write = os.pipe()
+        os.set_blocking(self._pipe, False)
+        os.set_blocking(write, False)
+        # The interpreter writes a signal's number to the pipe at once, and calls the handler when the main thread is
+        # back from what it computes in C. Whoever reads a number answers it.
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        threading.Thread(target=self._beside_main, daemon=True).start()
+
+    @contextmanager
+    def loading(self):
+        """Within, a signal ends the process at once: nothing is lost by it."""
+        before, self._works = self._works, False
+        try:
+            yield
+        finally:
+            self._works = before
+
+    @contextmanager
+    def working(self):
+        """Within, a signal raises KeyboardInterrupt."""
+        before, self._works = self._works, True
+        try:
+            yield
+        finally:
+            self._works = before
+
+    def end(self) -> None:
+        """End the process as interrupted, with what is half-written removed."""
+        if self._ended:
+            return
+        self._ended = True
+        while _undo:
+            with suppress(Exception):
+                _undo.pop()()
+        os._exit(INTERRUPTED)
+
+    def _in_main(self, number: int, _frame) -> None:
+        if self._pipe is None:
+            self._answer(number)
+        else:
+            self._read_and_answer()
+        if self._raises:
+            self._raises = False
+            raise KeyboardInterrupt
+
+    def _beside_main(self) -> None:
+        while True:
+            select.select([self._pipe], [], [])
+            time.sleep(PATIENCE)
+            self._read_and_answer()
+
+    def _read_and_answer(self) -> None:
+        with suppress(BlockingIOError):
+            for number in os.read(self._pipe, 64):
+                if number in NUMBERS:
+                    self._answer(number)
+
+    def _answer(self, number: int) -> None:
+        now = time.monotonic()
+        if self.training and self.training.saves:
+            first = self.training.received is None
+            if not self.training.flag(number):
+                if first:
+                    self._say("Interrupted; saving after this step. Ctrl-C again stops without saving")
+                return
+            self._say("Stopped without saving")
+            self.end()
+        if self.received and now - self._since < MOMENT:
+            return
+        again, self.received, self._since = self.received, True, now
+        if not again:
+            self._say("Interrupted")
+        if again or not self._works:
+            self.end()
+        timer = threading.Timer(GRACE, self.end)
+        timer.daemon = True
+        timer.start()
+        self._raises = True  # by the handler, which runs in the main thread
+
+    def _say(self, message: str) -> None:
+        # Past Python's streams, whose locks may be held. A live line of progress gives way.
+        clear = "\r\x1b[K" if os.isatty(self._terminal) else ""
+        with suppress(OSError):
+            os.write(self._terminal, f"{clear}kvzoo: {message}\n".encode())
+
+
+command = Command()
