@@ -350,7 +350,7 @@ def test_the_penalty_passes_through_the_fused_batch_norm():
         pytest.skip("TensorFlow's kernel")
     model = reference.keras_model("wasserstein_gp_batch_norm")
     norm = next(x for x in model.networks["critic"].layers if isinstance(x, keras.layers.BatchNormalization))
-    assert norm.call.__module__ == "kvzoo.losses.fused_batch_norm"
+    assert norm.call.__module__ == "kvzoo.kernels.fused_batch_norm"
 
 
 # Generating

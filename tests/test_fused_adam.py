@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kvzoo
-from kvzoo.losses.fused_adam import fuse_adam
+from kvzoo.kernels.fused_adam import fuse_adam
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the kernel is TensorFlow's")
 
@@ -47,4 +47,4 @@ def test_every_model_takes_them():
     again = kvzoo.get("tiny_c3d", frames=4, image_size=16, width=4)
     again.compile(keras.optimizers.AdamW())
     for optimizer in (own.optimizer, again.optimizer, *gan.optimizer.players.values()):
-        assert optimizer.update_step.__module__ == "kvzoo.losses.fused_adam"
+        assert optimizer.update_step.__module__ == "kvzoo.kernels.fused_adam"

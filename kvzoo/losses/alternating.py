@@ -13,8 +13,8 @@ import keras
 from keras import ops
 
 from kvzoo.errors import InputError
+from kvzoo.kernels.accelerate import accelerate_optimizer
 from kvzoo.losses.base import VideoModel
-from kvzoo.losses.fused_adam import fuse_adam
 
 BACKEND = keras.backend.backend()
 
@@ -304,7 +304,8 @@ class AlternatingModel(VideoModel):
         players.build(self.trainable_variables)
 
     def _player(self, optimizer: keras.optimizers.Optimizer, name: str) -> keras.optimizers.Optimizer:
-        player, share = fuse_adam(type(optimizer).from_config({**optimizer.get_config(), "name": name})), 1.0
+        player = accelerate_optimizer(type(optimizer).from_config({**optimizer.get_config(), "name": name}))
+        share = 1.0
         schedule = player._learning_rate
         scheduled = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
         if name != "network" and self.critic_learning_rate is not None:

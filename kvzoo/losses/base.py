@@ -9,9 +9,7 @@ import numpy as np
 from keras import ops
 
 from kvzoo.errors import InputError
-from kvzoo.losses.flat_layers import flatten
-from kvzoo.losses.fused_adam import fuse_adam
-from kvzoo.losses.fused_batch_norm import fuse_batch_norm
+from kvzoo.kernels.accelerate import accelerate, accelerate_optimizer
 from kvzoo.registry import ModelSpec
 
 
@@ -59,13 +57,12 @@ class VideoModel(keras.Model):
         self.spec = spec
         self.config = dict(config)
         for network in networks.values():
-            fuse_batch_norm(network)
-            flatten(network)
+            accelerate(network)
         self.built = True
 
     def compile(self, *args, **options):
         super().compile(*args, **options)
-        fuse_adam(self.optimizer)
+        accelerate_optimizer(self.optimizer)
 
     def call(self, x, training=None):
         return self.network(to_unit_range(x), training=training)

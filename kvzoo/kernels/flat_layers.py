@@ -5,14 +5,15 @@ two-dimensional kernels are the faster ones on a CPU. The layers stay Keras's ow
 """
 
 import types
+from collections.abc import Iterable
 
 import keras
 from keras import ops
 
 
-def flatten(network: keras.Model) -> None:
-    """Let the network's flat 3D convolutions and max pools run as 2D ones."""
-    for layer in network._flatten_layers():
+def flatten(layers: Iterable[keras.Layer]) -> None:
+    """Let flat 3D convolutions and max pools run as 2D ones."""
+    for layer in layers:
         if type(layer) is keras.layers.Conv3D:
             size, plain = layer.kernel_size, layer.groups == 1 and set(layer.dilation_rate) == {1}
         elif type(layer) is keras.layers.MaxPooling3D:

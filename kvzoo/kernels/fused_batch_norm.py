@@ -6,15 +6,16 @@ is saved loads anywhere.
 """
 
 import types
+from collections.abc import Iterable
 
 import keras
 
 
-def fuse_batch_norm(network: keras.Model) -> None:
-    """Let the network's batch-norm layers use the fused kernel in training, where there is one."""
+def fuse_batch_norm(layers: Iterable[keras.Layer]) -> None:
+    """Let batch-norm layers use the fused kernel in training, where there is one."""
     if keras.backend.backend() != "tensorflow":
         return
-    for layer in network._flatten_layers():
+    for layer in layers:
         if type(layer) is keras.layers.BatchNormalization:
             layer.call = types.MethodType(_call, layer)
 

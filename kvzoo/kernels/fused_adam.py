@@ -8,6 +8,8 @@ import types
 
 import keras
 
+from kvzoo.kernels import private
+
 
 def fuse_adam(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Let an Adam or AdamW use the fused kernel, where there is one, and return the optimizer."""
@@ -21,14 +23,15 @@ def fuse_adam(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
 def _update_step(self, gradient, variable, learning_rate):
     import tensorflow as tf
 
-    if isinstance(gradient, tf.IndexedSlices):
+    slots = private.adam_slots(self, variable)
+    if slots is None or isinstance(gradient, tf.IndexedSlices):
         return type(self).update_step(self, gradient, variable, learning_rate)
-    index = self._get_variable_index(variable)
+    momentum, velocity = slots
     step = tf.cast(self.iterations + 1, variable.dtype)
     return tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
-        m=self._momentums[index].value.handle,
-        v=self._velocities[index].value.handle,
+        m=momentum.value.handle,
+        v=velocity.value.handle,
         beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
         beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
         lr=tf.cast(learning_rate, variable.dtype),
