@@ -1,7 +1,6 @@
 """`kvzoo doctor`: versions, backend, devices, and what is slow here and why."""
 
 import importlib.metadata
-import os
 import platform
 
 import click
@@ -26,9 +25,12 @@ PACKAGES = (
 def command() -> None:
     """Print versions, backend and devices, and what is slow here and why."""
     import kvzoo
+    from kvzoo import process
 
     click.echo(f"kvzoo {kvzoo.__version__}, Python {platform.python_version()}, {platform.platform(terse=True)}")
-    click.echo(f"cores: {os.cpu_count()}")
+    click.echo(f"processor: {process.processor()}, {process.cores()} cores")
+    for setting in process.prepare():
+        click.echo(f"{setting.name}: {setting.value} ({setting.reason})")
     for package in PACKAGES:
         try:
             click.echo(f"  {package:<24} {importlib.metadata.version(package)}")
@@ -46,14 +48,28 @@ def command() -> None:
     on_gpu = any("gpu" in d.lower() or "cuda" in d.lower() for d in devices)
     click.echo(f"backend: {backend} (KERAS_BACKEND or ~/.keras/keras.json chooses)")
     click.echo(f"devices: {', '.join(devices)}")
+    if backend == "tensorflow" and not on_gpu:
+        click.echo(_matrix_rate())
     for line in advice(backend, on_gpu):
         click.echo(f"- {line}")
+
+
+def _matrix_rate() -> str:
+    from kvzoo.testing.bench import matrix_rate, quick_start_minutes
+
+    rate = matrix_rate(1024)  # under a second
+    return (
+        f"float32 matrix rate: {rate / 1e9:.0f} GFLOP/s; `kvzoo fit gru_ae` takes about "
+        f"{quick_start_minutes(rate):.0f} minutes at this rate"
+    )
 
 
 def advice(backend: str, on_gpu: bool) -> list[str]:
     """Return what is slow with this backend on this device, and why."""
     if on_gpu:
         return ["a GPU: `jit_compile: auto` compiles with XLA; the first step takes longer, the others less"]
+    from kvzoo import process
+
     lines = {
         "tensorflow": [
             "a CPU: `jit_compile: auto` leaves XLA off; it made GRU-AE slower and the 3D autoencoder never compiled"
@@ -66,8 +82,8 @@ def advice(backend: str, on_gpu: bool) -> list[str]:
             "KERAS_BACKEND=tensorflow trains faster"
         ],
     }.get(backend, [])
-    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" and backend == "tensorflow":
-        lines.append("TF_ENABLE_ONEDNN_OPTS=0 turns the fast CPU kernels off")
+    if backend == "tensorflow" and process.prepare()[0].value == "off":
+        lines.append("oneDNN is off: convolutions are about half as fast")
     return lines
 
 

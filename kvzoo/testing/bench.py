@@ -22,6 +22,8 @@ from kvzoo.recipe.resolve import Recipe, load, shipped_recipes
 
 STEPS = 5  # timed, after two that are not
 SECONDS = 20.0  # after which no more steps are timed
+QUICK_START = "gru_ae"
+USUAL_SHARE = 0.6  # of the matrix rate, that the quick start has from its first step to its last, samples included
 MATRIX = 2048  # rows and columns of the product that tells the machine's rate
 # Passes of a training step through the main network and through each of its critics, a gradient's pass through weights
 # and one through activations counted as one forward pass each.
@@ -164,6 +166,16 @@ def matrix_rate(size: int = MATRIX) -> float:
 
     product()
     return 2 * size**3 / min(_seconds(product) for _ in range(5))
+
+
+def quick_start_minutes(rate: float) -> float:
+    """Return about how many minutes the README's quick start takes on a machine of this matrix rate, operations a second."""
+    from kvzoo import zoo
+
+    recipe = load(QUICK_START)
+    model = zoo.get(recipe["model"]["name"], compile=False, **recipe.model_options)
+    examples = recipe["fit"]["steps"] * recipe["fit"]["batch_size"]
+    return 2 * 3 * macs(model.network, model.clip_shape) * examples / (USUAL_SHARE * rate) / 60
 
 
 def macs(network, clip_shape: tuple[int, ...]) -> int:
