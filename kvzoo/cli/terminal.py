@@ -22,6 +22,8 @@ def prepare() -> None:
             setattr(sys, name, _patient(stream))
     for name, value in {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR", "GLOG_minloglevel": "3"}.items():
         os.environ.setdefault(name, value)
+    # A notebook names a module that is not installed elsewhere, without which not even Keras would import.
+    os.environ["MPLBACKEND"] = "agg"
     logger = logging.getLogger("kvzoo")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
