@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from pathlib import Path
 
 import click
 
@@ -51,7 +52,7 @@ def command(
     with backend_starts():
         from kvzoo.apps.anomaly import anomaly
 
-    with progress(None, out=out) as update:
+    with _left_with_results(Path(out)), progress(None, out=out) as update:
         found = anomaly(
             run,
             videos,
@@ -70,6 +71,19 @@ def command(
         if video.broken:
             click.echo(f"kvzoo: {video.name}: {video.broken}", err=True)
     click.echo(_as_text(found, out))
+
+
+@contextlib.contextmanager
+def _left_with_results(folder: Path):
+    """Within, make a folder; where the work ends early, what is whole in it stays, and an empty one goes."""
+    new = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _as_text(found: Detection, out: str) -> str:

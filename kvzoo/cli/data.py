@@ -4,7 +4,9 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from kvzoo.errors import InputError
 from kvzoo.progress import progress
 from kvzoo.recipe.resolve import check_options
 from kvzoo.recipe.text import parse_pairs
+from kvzoo.signals import undone
 
 SHOWN = 20  # pairs or files of a kind that are listed
 
@@ -51,6 +54,27 @@ def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}") from None
+    with _whole(folder):
+        click.echo(_drawn(opened, folder, size))
+
+
+@contextmanager
+def _whole(folder: Path):
+    """Within, fill an empty folder; it is removed unless all goes well."""
+
+    def remove() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with undone(remove):
+        try:
+            yield
+        except BaseException:
+            remove()
+            raise
+
+
+def _drawn(opened, folder: Path, size: int) -> str:
+    """Write a source's videos, and tables of what it knows of them; return what was written, in words."""
     from kvzoo.media.clips import write_mp4
 
     with progress(len(opened.videos), "video", folder) as update:
@@ -68,7 +92,7 @@ def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
         rows = _runs(opened.videos, opened.frame_speeds)
         _write_csv(folder / "speeds.csv", ("video", "start", "stop", "speed"), rows)
         said += f", {len(rows)} spans in speeds.csv"
-    click.echo(said)
+    return said
 
 
 @command.command()

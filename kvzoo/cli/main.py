@@ -44,7 +44,7 @@ def _run(refuse) -> int:
 
     from kvzoo.cli.group import in_one_line
     from kvzoo.cli.verbs import cli
-    from kvzoo.errors import KvzooError
+    from kvzoo.errors import InputError, KvzooError
 
     try:
         with command.working():
@@ -58,5 +58,9 @@ def _run(refuse) -> int:
         return refuse(in_one_line(error), error.exit_code)
     except KvzooError as error:
         return refuse(str(error), error.exit_code)
+    except FileNotFoundError as error:
+        if "temporary directory" not in str(error):
+            raise
+        return refuse(f"{error.strerror}; set TMPDIR to a folder that can be written to", InputError.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED if command.received else refuse("Interrupted", INTERRUPTED)

@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import sys
-import threading
+import tempfile
 
 from kvzoo.signals import command
 
@@ -69,37 +69,26 @@ def _patient(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 def backend_starts():
     """Hold back what a backend's libraries print while they load; show it only if they do not."""
     sys.stderr.flush()
-    chatter, kept = bytearray(), os.dup(2)
-    read, write = os.pipe()
+    with tempfile.TemporaryFile() as chatter:
+        kept, loaded = os.dup(2), False
+        os.dup2(chatter.fileno(), 2)
+        try:
+            with command.loading():
+                yield
+                # Grain warns while it loads where JAX is not installed; most verbs load it later than here.
+                import grain  # noqa: F401
+                import keras
 
-    def collect() -> None:
-        while part := os.read(read, 1 << 16):
-            chatter.extend(part)
-
-    # Through a pipe, as there may be no folder for temporary files.
-    collector = threading.Thread(target=collect, daemon=True)
-    collector.start()
-    os.dup2(write, 2)
-    os.close(write)
-    loaded = False
-    try:
-        with command.loading():
-            yield
-            # Grain warns while it loads where JAX is not installed; most verbs load it later than here.
-            import grain  # noqa: F401
-            import keras
-
-            # Finding its devices is when a backend prints what it misses.
-            keras.ops.convert_to_numpy(keras.ops.zeros(()))
-        loaded = True
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        collector.join(1.0)
-        if not loaded:
-            with contextlib.suppress(OSError):
-                os.write(2, chatter)
+                # Finding its devices is when a backend prints what it misses.
+                keras.ops.convert_to_numpy(keras.ops.zeros(()))
+            loaded = True
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            if not loaded:
+                chatter.seek(0)
+                sys.stderr.buffer.write(chatter.read())
 
 
 class _Terminal(logging.Handler):

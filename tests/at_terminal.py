@@ -1,0 +1,79 @@
+"""Runs the verbs of `test_terminal.py` one after the other at the terminal that is this process's standard output.
+
+python at_terminal.py FOLDER COLUMNS…
+"""
+
+import fcntl
+import functools
+import json
+import logging
+import os
+import shutil
+import struct
+import sys
+import termios
+import time
+import traceback
+from pathlib import Path
+
+from test_terminal import ROWS, TWICE
+
+from kvzoo.cli.main import main
+
+
+def run(line: str) -> int:
+    """Run `kvzoo LINE` as the console script does; return its exit code."""
+    sys.argv = ["kvzoo", *line.split()]
+    logging.getLogger("kvzoo").handlers.clear()  # each start adds its own
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # so many models in a process seem wrong to it
+    try:
+        main()
+    except SystemExit as stop:
+        return stop.code or 0
+    except BaseException:
+        traceback.print_exc()
+    return 1
+
+
+def make_runs(run: str) -> None:
+    """Make runs of fresh networks, where `fit` would take longer, and a copy of a run."""
+    import keras
+    import test_interpolate
+    import test_speed_apps
+
+    import kvzoo
+
+    keras.utils.set_random_seed(0)
+    test_speed_apps.make_run(Path("speed"), "speednet", "binary_speed", frames=4, image_size=16, width=0.0625)
+    test_interpolate.make_run(Path("flow"), "flow_interpolator", test_interpolate.FLOW)
+    test_interpolate.make_run(Path("future"), "pix2pix", test_interpolate.PAINT, "predict", frames_in=3)
+    shutil.copytree(run, "twin")
+    generator = Path("generator")
+    generator.mkdir()
+    options = {"frames": 16, "image_size": 16, "noise_dim": 8, "width": 4}
+    kvzoo.get("videogan", compile=False, **options).network.save(generator / "model.keras")
+    written = ", ".join(f"{key}: {value}" for key, value in options.items())
+    (generator / "recipe.lock.yaml").write_text(
+        f"model: {{name: videogan, {written}}}\nloss: adversarial\ndata: {{source: stick_actions}}\nfit: {{steps: 1}}\n"
+    )
+
+
+if __name__ == "__main__":
+    folder, *widths = sys.argv[1:]
+    os.chdir(folder)
+    codes = {}
+    for number, columns in enumerate(map(int, widths)):
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        for verb, (line, _) in ROWS.items():
+            if number and verb not in TWICE:
+                continue
+            print(f"\n=== {columns} kvzoo {line}", flush=True)
+            began = time.process_time()
+            codes[f"{columns} {verb}"] = run(line.replace("OUT", f"out{columns}"))
+            print(f"TIME {time.process_time() - began:.2f}")
+            if verb == "fit" and not number:
+                from kvzoo import zoo
+
+                make_runs("out100")
+                zoo.load = functools.cache(zoo.load)
+    Path("codes.json").write_text(json.dumps(codes))
