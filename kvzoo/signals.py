@@ -38,7 +38,21 @@ def undone(undo: Callable[[], object]):
     try:
         yield
     finally:
-        _undo.remove(undo)
+        with suppress(ValueError):  # the process is ending
+            _undo.remove(undo)
+
+
+@contextmanager
+def without_ctrl_c():
+    """Within, start processes that Ctrl-C does not reach: a terminal sends it to all, and this process ends them."""
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _takes(number: int) -> bool:
@@ -189,7 +203,7 @@ class Command:
             return
         again, self.received, self._since = self.received, True, now
         if not again:
-            self._say("Interrupted")
+            self._say("Interrupted" + (" before a step was done; there is nothing to save" if self.training else ""))
         if again or not self._works:
             self.end()
         timer = threading.Timer(GRACE, self.end)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import random
 import re
 import shutil
@@ -25,6 +24,8 @@ from kvzoo import progress as module
 from kvzoo.cli.verbs import cli
 from kvzoo.progress import Live, Rate, progress
 from kvzoo.signals import MOMENT, NUMBERS, Signals
+
+pty = pytest.importorskip("pty", reason="no pseudo-terminals here")
 
 RECIPE = """
 model: {name: gru_ae, frames: 3, image_size: 16, channels: 1, latent_dim: 8, units: 12, width: 4}

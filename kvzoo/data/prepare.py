@@ -29,6 +29,7 @@ from kvzoo.data.source import CHUNK, BrokenVideo, Skipped, Source, Video
 from kvzoo.data.steady import camera_path, corrections, steadied
 from kvzoo.errors import InputError
 from kvzoo.process import cores
+from kvzoo.signals import without_ctrl_c
 
 SPAN = 16 * CHUNK  # frames decoded again, at most, of a video that was cut; fewer where they are large
 SPAN_BYTES = 64 << 20
@@ -170,7 +171,8 @@ def _decode_all(
                 while True:
                     # Few at a time: a crash breaks the whole pool, and with it what it had in hand.
                     while len(running) < 2 * size and (index := next(waiting, None)) is not None:
-                        running[pool.submit(_decode, index, left[index])] = index
+                        with without_ctrl_c():
+                            running[pool.submit(_decode, index, left[index])] = index
                     if not running:
                         break
                     finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)

@@ -350,7 +350,7 @@ def _train(
             _say_done(history, run_folder, tuple(tests), loop.step, time.perf_counter() - started)
             return Run(run_folder.path, history.rows, model)
     except KeyboardInterrupt:
-        _note_end(run_folder, "interrupted", total, "interrupted before a step was done")
+        _note_end(run_folder, "interrupted", total, "interrupted")
         raise
     except KvzooError as error:
         _note_end(run_folder, "interrupted" if isinstance(error, Interrupted) else "failed", total, str(error))
