@@ -699,6 +699,14 @@ def test_a_batch_may_be_larger_than_the_data(tmp_path):
     assert Counter(np.array(firsts(strip_clips(tmp_path, [4, 4]), 1, batch_size=10)[0]) // 16) == {0: 5, 1: 5}
 
 
+@pytest.mark.parametrize("videos", [1, 6])
+def test_batches_of_one_hold_the_same_examples(tmp_path, videos):
+    clips = strip_clips(tmp_path, [12] * videos)
+    ones = firsts(clips, 12, batch_size=1)
+    assert np.reshape(ones, (3, 4)).tolist() == firsts(clips, 3, batch_size=4)
+    assert firsts(clips, 2, batch_size=1, start=10) == ones[10:]
+
+
 def test_broken_videos_are_replaced_and_reported_once(tmp_path, caplog):
     clips = strip_clips(tmp_path, [12] * 6)
     (tmp_path / "02.png").unlink()

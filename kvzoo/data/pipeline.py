@@ -22,6 +22,7 @@ from kvzoo.registry import SourceSpec
 log = logging.getLogger("kvzoo")
 
 SHOWN = 10  # broken videos named on the terminal; the log has all
+LENGTH = 1 << 48  # training positions: no run reaches the end, and Grain's own `repeat()` overflows at batches of one
 
 
 @dataclass
@@ -250,7 +251,7 @@ def batches(clips: Clips, batch_size: int, seed: int, start: int = 0, threads: i
     def draw(index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         return clips.example(index, rng)
 
-    positions = grain.MapDataset.range(len(clips.videos)).shuffle(seed=seed).repeat()
+    positions = grain.MapDataset.range(len(clips.videos)).shuffle(seed=seed).repeat(LENGTH // len(clips.videos))
     examples = positions.random_map(draw, seed=seed).batch(batch_size).random_map(clips.sampler.batch, seed=seed)
     threads = threads or min(8, cores())
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
