@@ -105,7 +105,7 @@ def test_errors_of_sources_samples_and_resumed_runs_are_shown_as_they_are(recipe
         monkeypatch.setattr(StickActions, "decode", broken)
 
     with pytest.raises(OSError, match=r"the disk is gone"):
-        kvzoo.resume(copy, ["fit.steps=9000", "fit.validation_clips=1"])
+        kvzoo.resume(copy, ["fit.steps=9000"])
     told(copy, "failed", "the disk is gone")
     monkeypatch.setattr(StickActions, "decode", real)
     assert RunFolder(copy).state().step == 2

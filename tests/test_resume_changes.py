@@ -57,7 +57,7 @@ RATE = "fit.optimizer.learning_rate"
         ([" fit.optimizer.learning_rate = 0.5"], {RATE}),
         (["fit.best=loss"], {"fit.best.monitor"}),
         (["fit.best={monitor: val_loss}"], {"fit.best.monitor"}),
-        (["fit.best=null"], {"fit.best", "fit.best.mode", "fit.best.monitor"}),
+        (["fit.best=null"], {"fit.best.mode", "fit.best.monitor"}),
         (["fit.early_stopping.monitor=val_psnr"], {f"fit.early_stopping.{key}" for key in ("monitor", "patience")}),
         ([f"{RATE}={SCHEDULE}"], {RATE, f"{RATE}.name", f"{RATE}.decay_rate"}),
         ([f"{RATE}.name=CosineDecay", f"{RATE}.initial_learning_rate=0.1"], {RATE, f"{RATE}.name", f"{RATE}.alpha"}),

@@ -419,9 +419,9 @@ def _train(
         raise
 
 
-def _check_monitors(settings: Mapping, row: Mapping, model: VideoModel) -> None:
-    """Refuse metrics that this run will not have."""
-    known = {*row, *(metric.name for metric in model.metrics)} - {"step"}
+def _check_monitors(settings: Mapping, names: Iterable[str], model: VideoModel) -> None:
+    """Refuse metrics that this run will not have: neither among `names` nor the model's own."""
+    known = {*names, *(metric.name for metric in model.metrics)} - {"step"}
     for key in ("best", "early_stopping"):
         wanted = settings[key] and settings[key]["monitor"]
         if wanted and wanted not in known:
