@@ -17,7 +17,7 @@ from PIL import Image
 
 from kvzoo import catalog
 from kvzoo.data import source as source_module
-from kvzoo.data.pipeline import Clips, batches, open_data
+from kvzoo.data.pipeline import Clips, FixedExamples, batches, open_data
 from kvzoo.data.samplers import Window
 from kvzoo.data.source import BrokenVideo, Source, Video, regroup, resample, split, square
 from kvzoo.data.stick_actions import StickActions
@@ -699,6 +699,14 @@ def test_a_batch_may_be_larger_than_the_data(tmp_path):
     assert Counter(np.array(firsts(strip_clips(tmp_path, [4, 4]), 1, batch_size=10)[0]) // 16) == {0: 5, 1: 5}
 
 
+@pytest.mark.parametrize("videos", [1, 6])
+def test_batches_of_one_hold_the_same_examples(tmp_path, videos):
+    clips = strip_clips(tmp_path, [12] * videos)
+    ones = firsts(clips, 12, batch_size=1)
+    assert np.reshape(ones, (3, 4)).tolist() == firsts(clips, 3, batch_size=4)
+    assert firsts(clips, 2, batch_size=1, start=10) == ones[10:]
+
+
 def test_broken_videos_are_replaced_and_reported_once(tmp_path, caplog):
     clips = strip_clips(tmp_path, [12] * 6)
     (tmp_path / "02.png").unlink()
@@ -710,6 +718,31 @@ def test_broken_videos_are_replaced_and_reported_once(tmp_path, caplog):
     fresh = Clips(clips.source, clips.videos, clips.sampler, clips.shapes)
     assert firsts(fresh, 5, start=7) == once[7:]
     assert clips.arrays(99)[0].shape == (15, 4, 8, 8, 1)
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 99])
+def test_fixed_examples_in_batches_are_those_of_one_array(tmp_path, size):
+    numbered_strips(tmp_path, [12, 15, 13])
+    sampler = {"name": "speed_pair", "same_batch": True, "temporal": True, "spatial": True, "sizes": None}
+    pairs = open_data(section("strips", path=str(tmp_path), sampler=sampler), [(4, 8, 8, 1)], 0).training
+    for clips in (strip_clips(tmp_path, [12, 15, 13]), pairs):
+        found = list(FixedExamples(clips, 5).batches(size))
+        assert all(len(batch[0]) == size for batch in found[:-1])
+        for parts, whole in zip(zip(*found, strict=True), clips.arrays(5), strict=True):
+            np.testing.assert_array_equal(np.concatenate(parts), whole)
+            assert parts[0].dtype == whole.dtype
+
+
+def test_fixed_examples_stay_in_memory_only_as_far_as_they_may(tmp_path):
+    clips = strip_clips(tmp_path, [40])
+    clips.source.cache_bytes, size = 0, 10 * 4 * 8 * 8
+    held, read = FixedExamples(clips, 10, hold=size), FixedExamples(clips, 10, hold=size - 1)
+    first = [list(examples.batches(3)) for examples in (held, read)]
+    (tmp_path / "00.png").unlink()
+    for once, again in zip(first[0], held.batches(3), strict=True):
+        np.testing.assert_array_equal(once[0], again[0])
+    with pytest.raises(InputError, match="no held-out video can be decoded"):
+        list(read.batches(3))
 
 
 def test_nothing_left_to_read(tmp_path):

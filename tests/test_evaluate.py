@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -190,6 +192,30 @@ def test_what_is_no_finished_run_is_refused(run, changed, tmp_path):
     (path / "model.keras").unlink()
     with pytest.raises(InputError, match=r"no model\.keras yet; `kvzoo resume"):
         evaluate(path)
+
+
+MEASURED = """
+import resource, subprocess, sys
+subprocess.run([sys.executable, "-m", "kvzoo", *sys.argv[1:]], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_the_memory_of_an_evaluation_does_not_grow_with_its_clips(tmp_path, kvzoo_cli):
+    recipe = tmp_path / "pairs.yaml"
+    recipe.write_text(
+        "model: {name: speednet, frames: 8, image_size: 160, width: 0.0625}\n"
+        "data: {source: stick_actions, videos: 260, people: 10, seconds: 2.6, validation: 0.5}\n"
+        "fit: {steps: 1, batch_size: 4, validation_clips: 4}\n"
+    )
+    assert kvzoo_cli("fit", recipe, "--out", tmp_path / "run").returncode == 0
+    peaks = []
+    for pairs in (64, 512):
+        command = [sys.executable, "-c", MEASURED, "evaluate", str(tmp_path / "run"), "--clips", str(pairs)]
+        peaks.append(int(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    # All clips of 512 pairs take 1.2 GB.
+    assert peaks[1] < 1.1 * peaks[0], peaks
 
 
 OTHER_KIND = """

@@ -14,7 +14,7 @@ from rich.console import Console
 import kvzoo
 from kvzoo.errors import InputError
 from kvzoo.run import training
-from kvzoo.run.fit import _Examples
+from kvzoo.run.feed import TrainingExamples
 from kvzoo.run.folder import RunFolder
 from kvzoo.run.tracking import tracked
 from kvzoo.run.training import Progress, Timing
@@ -184,7 +184,7 @@ def test_waiting_is_what_a_step_spends_without_its_batch(tmp_path, seconds, shar
 
     if keras.backend.backend() != "tensorflow":
         pytest.skip("batches are fetched within the step there")
-    examples, timing = _Examples(Slow(seconds)), Timing(RunFolder(tmp_path), 0)
+    examples, timing = TrainingExamples(Slow(seconds)), Timing(RunFolder(tmp_path), 0)
     with examples:
         timing.go()
         for i, _ in enumerate(examples.for_fit()):

@@ -17,7 +17,7 @@ from PIL import Image
 import kvzoo
 from kvzoo.errors import InputError, Interrupted, TrainingFailed
 from kvzoo.recipe.resolve import load
-from kvzoo.run import checkpoint
+from kvzoo.run import checkpoint, training
 from kvzoo.run.folder import RunFolder
 from kvzoo.run.training import collapses
 
@@ -197,6 +197,22 @@ def test_a_loss_that_is_not_finite_stops_with_code_3(recipe, kvzoo_cli):
     assert done.returncode == 3
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_the_step_of_a_nan_is_named_though_logs_stay_on_the_device(recipe, monkeypatch):
+    long = ["fit.optimizer={name: sgd, learning_rate: 1e30}", "fit.steps=30", "fit.sample_every=30"]
+    said = []
+    for steps in (1, 1000):
+        monkeypatch.setattr(training, "LOGS_STEPS", steps)
+        monkeypatch.setattr(training, "LOGS_SECONDS", 1e9)
+        looked = []
+        monkeypatch.setattr(training.Progress, "step", lambda self, step, logs, to=looked: to.append(step))
+        with pytest.raises(TrainingFailed, match=r"loss is (nan|inf) at step \d+; there is no checkpoint") as error:
+            kvzoo.fit(recipe, [*long, "fit.checkpoint_every=30"], out=f"run-{steps}")
+        said.append(str(error.value))
+        assert looked[-1:] == ([29] if steps == 1000 else [int(said[0].split("step ")[1].split(";")[0]) - 1])
+    assert said[0] == said[1]
+    assert RunFolder("run-1000").state().message == said[0]
 
 
 @pytest.mark.parametrize(

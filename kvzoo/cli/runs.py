@@ -21,6 +21,8 @@ def command(folder: str, as_json: bool) -> None:
     for run in found:
         of = f"/{run.state.steps}" if run.state.steps else ""
         best = run.problem or (f"{run.best[0]} {run.best[2]:.4g} at step {run.best[1]}" if run.best else "-")
+        if run.state.state == "failed" and run.state.message:
+            best += f"; {run.state.message}"
         lines.append((str(run.path), run.model, run.state.state, f"{run.state.step}{of}", best))
     widths = [max(len(line[i]) for line in lines) for i in range(4)]
     for line in lines:

@@ -4,6 +4,7 @@ Training runs over an endless sequence of positions; going on from step n is a s
 """
 
 import logging
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from kvzoo.registry import SourceSpec
 log = logging.getLogger("kvzoo")
 
 SHOWN = 10  # broken videos named on the terminal; the log has all
+LENGTH = 1 << 48  # training positions: no run reaches the end, and Grain's own `repeat()` overflows at batches of one
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Clips:
             try:
                 return self.read(video, self.sampler.draw(self.length(video), rng), rng)
             except BrokenVideo as error:
-                self._report(i, str(error))
+                self.report(i, str(error))
         name, reason = self.videos[index].name, self.broken[index]
         raise InputError(f"none of {len(self.videos)} videos can be decoded, such as {name}: {reason}")
 
@@ -99,15 +101,8 @@ class Clips:
         Raises:
             InputError: none decodes.
         """
-        examples = []
-        for video, plan in self.cover(limit):
-            try:
-                examples.append(self.read(video, plan))
-            except BrokenVideo as error:
-                self._report(self.videos.index(video), str(error))
-        if not examples:
-            raise InputError("no held-out video can be decoded")
-        return self.sampler.batch(tuple(np.stack(parts) for parts in zip(*examples, strict=True)), None)
+        (batch,) = FixedExamples(self, limit).batches(sys.maxsize)
+        return batch
 
     def times(self) -> tuple[np.ndarray, ...]:
         """Return the times of the frames of each clip of an example, counted from the first of all."""
@@ -126,12 +121,67 @@ class Clips:
     def _within(self, indices: np.ndarray, frames: int) -> np.ndarray:
         return indices % frames if self.short == "loop" else np.minimum(indices, frames - 1)
 
-    def _report(self, index: int, reason: str) -> None:
+    def report(self, index: int, reason: str) -> None:
+        """Note that a video does not decode, and log it once."""
         with self._lock:
             if index not in self.broken:
                 self.broken[index] = reason
                 level = logging.WARNING if len(self.broken) <= SHOWN else logging.DEBUG
                 log.log(level, "skipped %s: %s", self.videos[index].name, reason)
+
+
+class FixedExamples:
+    """Fixed examples of one part, spread evenly over videos and over time, that are read again in every pass.
+
+    Args:
+        clips: the part.
+        limit: examples at most.
+        hold: bytes; examples that take no more stay in memory after the first pass.
+    """
+
+    def __init__(self, clips: Clips, limit: int, hold: int = 0):
+        self.clips, self._chosen, self._hold = clips, clips.cover(limit), hold
+        self._held: list[tuple[np.ndarray, ...]] | None = None
+
+    def batches(self, size: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield the examples as batches of `size`, the last one may be smaller; those that do not decode are left out.
+
+        Raises:
+            InputError: none decodes.
+        """
+        rows: list[tuple[np.ndarray, ...]] = []
+        for example in self._examples():
+            # An example may be several rows, as a pair of clips is two.
+            arrays = self.clips.sampler.batch(tuple(np.asarray(part)[None] for part in example), None)
+            rows += zip(*arrays, strict=True)
+            while len(rows) >= size:
+                yield tuple(np.stack(parts) for parts in zip(*rows[:size], strict=True))
+                del rows[:size]
+        if rows:
+            yield tuple(np.stack(parts) for parts in zip(*rows, strict=True))
+
+    def _examples(self) -> Iterator[tuple[np.ndarray, ...]]:
+        if self._held is not None:
+            yield from self._held
+            return
+        held, size, none = [], 0, True
+        for video, plan in self._chosen:
+            try:
+                example = self.clips.read(video, plan)
+            except BrokenVideo as error:
+                self.clips.report(self.clips.videos.index(video), str(error))
+                continue
+            none = False
+            size += sum(part.nbytes for part in example)
+            if size <= self._hold:
+                held.append(example)
+            else:
+                held.clear()
+            yield example
+        if none:
+            raise InputError("no held-out video can be decoded")
+        if size <= self._hold:
+            self._held = held
 
 
 @dataclass(frozen=True)
@@ -250,7 +300,7 @@ def batches(clips: Clips, batch_size: int, seed: int, start: int = 0, threads: i
     def draw(index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         return clips.example(index, rng)
 
-    positions = grain.MapDataset.range(len(clips.videos)).shuffle(seed=seed).repeat()
+    positions = grain.MapDataset.range(len(clips.videos)).shuffle(seed=seed).repeat(LENGTH // len(clips.videos))
     examples = positions.random_map(draw, seed=seed).batch(batch_size).random_map(clips.sampler.batch, seed=seed)
     threads = threads or min(8, cores())
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)

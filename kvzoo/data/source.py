@@ -72,6 +72,7 @@ class Source:
 
     version = 1
     whole = False
+    cache_bytes: int | None = None  # of the frames that are kept; CACHE_BYTES when None
     travels: tuple[str, ...] = ()  # private attributes that decoding in another process needs
 
     def __init__(self, videos: Iterable[Video], skipped: Iterable[Skipped] = ()):
@@ -160,12 +161,13 @@ class Source:
         return frames
 
     def _keep(self, key: tuple, frames: np.ndarray) -> None:
-        if frames.nbytes > CACHE_BYTES:
+        most = CACHE_BYTES if self.cache_bytes is None else self.cache_bytes
+        if frames.nbytes > most:
             return
         with self._lock:
             if key in self._cache:
                 self._cached_bytes -= self._cache.pop(key).nbytes
-            while self._cached_bytes + frames.nbytes > CACHE_BYTES:
+            while self._cached_bytes + frames.nbytes > most:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
             self._cache[key] = frames
             self._cached_bytes += frames.nbytes

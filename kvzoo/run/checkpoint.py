@@ -17,7 +17,7 @@ import numpy as np
 
 from kvzoo.errors import InputError
 from kvzoo.media.clips import written_whole
-from kvzoo.run.folder import found
+from kvzoo.run.folder import found, writing
 
 log = logging.getLogger("kvzoo")
 
@@ -37,7 +37,7 @@ def save(folder: Path, model: keras.Model, step: int, record: dict, keep: int = 
     path = folder / f"step-{step:08d}.npz"
     arrays = {f"{i:05d}:{_path(v)}": _to_numpy(v) for i, v in enumerate(_variables(model))}
     text = json.dumps({**record, "step": step})
-    with written_whole(path) as beside, open(beside, "wb") as file:
+    with writing(path), written_whole(path) as beside, open(beside, "wb") as file:
         np.savez(file, record=np.frombuffer(text.encode(), np.uint8), **arrays)
         # A power cut after the renaming must not leave a name without its bytes.
         file.flush()
@@ -49,7 +49,8 @@ def save(folder: Path, model: keras.Model, step: int, record: dict, keep: int = 
 
 def keep_best(path: Path) -> None:
     """Keep a checkpoint as the best one, whatever becomes of the last ones."""
-    with written_whole(path.with_name(BEST)) as beside:
+    best = path.with_name(BEST)
+    with writing(best), written_whole(best) as beside:
         beside.unlink(missing_ok=True)
         try:
             os.link(path, beside)
@@ -102,14 +103,20 @@ def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
     return record, arrays
 
 
-def restore(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+def restore(model: keras.Model, arrays: dict[str, np.ndarray], learning_rates: bool = True) -> None:
     """Put a checkpoint's arrays into a compiled model.
+
+    Args:
+        model: built and compiled.
+        arrays: of the checkpoint.
+        learning_rates: whether its learning rates too; else the model keeps its own, which may be schedules where the
+            checkpoint has numbers, or numbers where it has schedules.
 
     Raises:
         InputError: the checkpoint is of another model.
     """
-    variables = _variables(model)
-    names = sorted(arrays)
+    variables = [v for v in _variables(model) if learning_rates or not _is_rate(_path(v))]
+    names = [name for name in sorted(arrays) if learning_rates or not _is_rate(name)]
     if len(names) != len(variables):
         raise InputError(f"the checkpoint has {len(names)} variables, the model {len(variables)}")
     for name, variable in zip(names, variables, strict=True):
@@ -125,6 +132,10 @@ def _variables(model: keras.Model) -> list:
     """All state: weights and seed generators, metrics, the optimizer's slots."""
     state = [*model.variables, *model.metrics_variables, *model.optimizer.variables]
     return list({id(v): v for v in state}.values())
+
+
+def _is_rate(path: str) -> bool:
+    return path.endswith(".learning_rate")
 
 
 def _path(variable) -> str:

@@ -2,15 +2,21 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kvzoo import catalog
 from kvzoo.errors import InputError
 from kvzoo.recipe.resolve import Recipe, check_data
 from kvzoo.run.evaluators import CLIPS, EVALUATORS, Asked, add_speed_baselines, speediness
 from kvzoo.run.folder import RunFolder
+
+if TYPE_CHECKING:
+    from kvzoo.data.pipeline import Clips
+    from kvzoo.run.speed_baselines import Features
+
+CACHE_BYTES = 64 << 20  # of decoded frames: examples lie side by side, and no frame is read twice
 
 
 @dataclass(frozen=True)
@@ -59,25 +65,31 @@ def evaluate(
     from kvzoo import zoo
     from kvzoo.data.pipeline import open_data
     from kvzoo.run.fit import fingerprint
+    from kvzoo.run.speed_baselines import Features
 
     # One precision for all runs, whatever they were trained in.
     model = zoo.load(run, precision="float32")
     classes = recipe.lock.get("classes", model.wanted_classes)
     opened = open_data(section, model.clip_shapes, recipe["fit"]["seed"], classes)
     part = opened.training if data else opened.validation
-    examples = part.arrays(clips)
     evaluator = EVALUATORS[kind] if recipe["loss"]["name"] != "binary_speed" else speediness
-    measured = evaluator(model, part, examples, recipe["fit"]["batch_size"], asked)
-    parts = {"": examples}
+    # Other data says nothing of what the run was trained on, which the baselines are fitted on.
+    beside_baselines = evaluator is speediness and not data
+    parts = {"": part} | {f"test_{name}_": test for name, test in opened.tests.items()}
+    features = {prefix: Features() for prefix in parts} if beside_baselines else {}
+    examples = {prefix: Examples(each, clips, features.get(prefix)) for prefix, each in parts.items()}
+    batch_size = recipe["fit"]["batch_size"]
+    measured = evaluator(model, part, examples[""], batch_size, asked)
     for name, test in opened.tests.items():
-        parts[f"test_{name}_"] = test.arrays(clips)
-        found = evaluator(model, test, parts[f"test_{name}_"], recipe["fit"]["batch_size"], asked)
+        found = evaluator(model, test, examples[f"test_{name}_"], batch_size, asked)
         for metric, value in found.metrics.items():
             measured.metrics[f"test_{name}_{metric}"] = value
             measured.measures[f"test_{name}_{metric}"] = f"the same of the test set {name}"
-    # Other data says nothing of what the run was trained on, which the baselines are fitted on.
-    if evaluator is speediness and not data:
-        add_speed_baselines(measured, opened.training.arrays(clips), parts)
+    if beside_baselines:
+        training = Features()
+        for batch in Examples(opened.training, clips).batches(batch_size):
+            training.add(*batch)
+        add_speed_baselines(measured, training, features)
 
     rates = sorted({video.fps for video in part.videos})
     conditions = {
@@ -87,17 +99,17 @@ def evaluate(
         "groups": len({video.group for video in part.videos}),
         "videos": len(part.videos),
         "skipped": len(opened.skipped) + len(part.broken),
-        "clips": len(examples[0]),
+        "clips": examples[""].count,
         "choice": "windows side by side, spread evenly over the videos and their length",
         # Of the pixels themselves: what neither names nor lengths tell, it tells.
-        "pixels": hashlib.sha256(b"".join(clips.tobytes() for clips in examples[: len(part.shapes)])).hexdigest()[:16],
+        "pixels": examples[""].pixels(),
         **_of_shapes(model),
         "fps": " to ".join(f"{rate:g}" for rate in dict.fromkeys((rates[0], rates[-1]))),
         "short": section["short"],
         **({"classes": list(part.classes)} if part.classes else {}),
         **measured.conditions,
         **{
-            f"test_{name}": f"{len(parts[f'test_{name}_'][0])} clips of {len(test.videos)} videos, "
+            f"test_{name}": f"{examples[f'test_{name}_'].count} clips of {len(test.videos)} videos, "
             f"source {section['tests'][name]['source']}, fingerprint {test.source.fingerprint()}"
             for name, test in opened.tests.items()
         },
@@ -106,6 +118,48 @@ def evaluate(
     }
     warning = _reused(recipe, section) if data else _changed(recipe, conditions["fingerprint"])
     return Evaluation(measured.metrics, conditions | ({"warning": warning} if warning else {}), measured.frames)
+
+
+class Examples:
+    """Fixed examples of one part that are read as they are measured, and never all held.
+
+    Args:
+        part: of the data.
+        limit: examples at most.
+        features: what the baselines need of the examples is added here as they go by.
+
+    Attributes:
+        count: clips that the last pass read.
+    """
+
+    def __init__(self, part: "Clips", limit: int, features: "Features | None" = None):
+        from kvzoo.data.pipeline import FixedExamples
+
+        part.source.cache_bytes = CACHE_BYTES
+        self._part, self._fixed, self._features = part, FixedExamples(part, limit), features
+        self._digest, self.count = hashlib.sha256(), 0
+
+    def batches(self, size: int) -> Iterator[tuple]:
+        """Yield the examples as uint8 arrays, with their labels where they have some, in batches of `size`.
+
+        Raises:
+            InputError: none decodes.
+        """
+        self._digest, self.count = hashlib.sha256(), 0
+        for batch in self._fixed.batches(size):
+            self._digest.update(batch[0])
+            self.count += len(batch[0])
+            if self._features:
+                self._features.add(*batch)
+            yield batch
+
+    def pixels(self) -> str:
+        """Return a hash over all first clips, then all second ones, of the examples that the last pass read."""
+        for place in range(1, len(self._part.shapes)):
+            # One pass cannot give the order; what it takes is less than what measuring takes.
+            for batch in self._fixed.batches(1):
+                self._digest.update(batch[place])
+        return self._digest.hexdigest()[:16]
 
 
 def check(

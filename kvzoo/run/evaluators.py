@@ -1,15 +1,19 @@
 """How each kind of model is measured: its figures on examples, and what each of them is.
 
-An evaluator takes the model, the part of the data that the examples are of, the examples as uint8 arrays, the batch size and
-what was asked, and returns what it measured.
+An evaluator takes the model, the part of the data that the examples are of, the examples, which it reads in batches of uint8
+arrays, the batch size and what was asked, and returns what it measured. It holds figures, never all clips.
 """
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kvzoo.errors import InputError
+
+if TYPE_CHECKING:
+    from kvzoo.run.evaluate import Examples
+    from kvzoo.run.speed_baselines import Features
 
 MOVES = 0.1  # of values 0..1, mean of channels
 
@@ -38,16 +42,14 @@ class Measured:
     frames: list[dict[str, Any]] = field(default_factory=list)
 
 
-def reconstruction(model, part, examples: tuple, batch_size: int, asked: Asked) -> Measured:
+def reconstruction(model, part, examples: "Examples", batch_size: int, asked: Asked) -> Measured:
     """How near the output is to the input, and how sharp."""
     import numpy as np
 
     from kvzoo.metrics import quality
 
-    clips = examples[0]
     parts: dict[str, list] = {"mse": [], "psnr": [], "ssim": [], "sharpness": [], "input_sharpness": []}
-    for start in range(0, len(clips), batch_size):
-        batch = clips[start : start + batch_size]
+    for batch, *_ in examples.batches(batch_size):
         truth = batch / 255.0
         seen = (np.asarray(model.predict_on_batch(batch), np.float64) + 1.0) / 2.0
         parts["mse"].append(quality.mse(seen, truth))
@@ -70,12 +72,12 @@ def reconstruction(model, part, examples: tuple, batch_size: int, asked: Asked) 
     return Measured(metrics, measures, {"value_range": "0 to 1, the model's output neither clipped nor rounded"})
 
 
-def classification(model, part, examples: tuple, batch_size: int, asked: Asked) -> Measured:
+def classification(model, part, examples: "Examples", batch_size: int, asked: Asked) -> Measured:
     """How often the class is told right."""
     import numpy as np
     from sklearn.metrics import balanced_accuracy_score, log_loss
 
-    chances, labels = _chances(model, examples[0], batch_size), examples[1]
+    chances, labels = _chances(model, examples, batch_size)
     metrics = {
         "accuracy": float((chances.argmax(1) == labels).mean()),
         "balanced_accuracy": float(balanced_accuracy_score(labels, chances.argmax(1))),
@@ -89,23 +91,23 @@ def classification(model, part, examples: tuple, batch_size: int, asked: Asked) 
     return Measured(metrics, measures, {"value_range": "logits"})
 
 
-def _chances(model, clips, batch_size: int):
-    """Return the probabilities of the classes, (N, K)."""
+def _chances(model, examples: "Examples", batch_size: int):
+    """Return the probabilities of the classes, (N, K), and the classes, (N,)."""
     import numpy as np
 
     from kvzoo.losses.base import to_chances
 
-    starts = range(0, len(clips), batch_size)
-    return np.concatenate([to_chances(model.predict_on_batch(clips[i : i + batch_size])) for i in starts])
+    rows = [(to_chances(model.predict_on_batch(clips)), labels) for clips, labels in examples.batches(batch_size)]
+    return tuple(np.concatenate(parts) for parts in zip(*rows, strict=True))
 
 
-def speediness(model, part, examples: tuple, batch_size: int, asked: Asked) -> Measured:
+def speediness(model, part, examples: "Examples", batch_size: int, asked: Asked) -> Measured:
     """Whether clips are told from the same ones at twice the speed; pairs lie one after the other."""
     import numpy as np
     from sklearn.metrics import log_loss
 
-    clips, labels = examples
-    sped_up = _chances(model, clips, batch_size)[:, 1]
+    chances, labels = _chances(model, examples, batch_size)
+    sped_up = chances[:, 1]
     metrics = {
         "accuracy": float(((sped_up > 0.5) == labels).mean()),
         "pair_accuracy": float((sped_up[1::2] > sped_up[::2]).mean()),
@@ -119,8 +121,8 @@ def speediness(model, part, examples: tuple, batch_size: int, asked: Asked) -> M
     return Measured(metrics, measures, {"value_range": "logits", "speeds": "f = 1 and 2 by regular skipping"})
 
 
-def add_speed_baselines(measured: Measured, training: tuple, parts: Mapping[str, tuple]) -> None:
-    """Add what regressions, fitted on training examples, say of each part: examples by the prefix of its figures."""
+def add_speed_baselines(measured: Measured, training: "Features", parts: "Mapping[str, Features]") -> None:
+    """Add what regressions, fitted on training examples, say of each part, by the prefix of its figures."""
     from kvzoo.run.speed_baselines import accuracies
 
     what = {
@@ -133,34 +135,51 @@ def add_speed_baselines(measured: Measured, training: tuple, parts: Mapping[str,
             name = f"{prefix}{feature}_accuracy"
             measured.metrics[name] = value
             measured.measures[name] = f"a logistic regression on {what[feature]}" + (", the same" if prefix else "")
-    measured.conditions["baselines"] = f"fitted on {len(training[0])} training clips at f = 1 and 2 (scikit-learn)"
+    measured.conditions["baselines"] = f"fitted on {len(training.labels)} training clips at f = 1 and 2 (scikit-learn)"
 
 
-def generation(model, part, examples: tuple, batch_size: int, asked: Asked) -> Measured:
+def generation(model, part, examples: "Examples", batch_size: int, asked: Asked) -> Measured:
     """How near generated clips are to real ones, how varied, and where they move."""
     import numpy as np
 
     from kvzoo.losses.base import to_uint8
     from kvzoo.metrics.frechet import frechet_distance, mean_distance
-    from kvzoo.run.features import FrozenFeatures
+    from kvzoo.run.features import BATCH, FrozenFeatures
 
-    if len(examples[0]) < 4:
-        raise InputError(f"evaluate: at least 4 real clips are wanted, two for each half. Received: {len(examples[0])}")
-    # Fixed halves of the real clips, of equal size; what is generated is as many as one of them.
-    order = np.random.default_rng(0).permutation(len(examples[0]))
-    count = len(order) // 2
-    real, labels = examples[0][order], examples[1][order] if len(examples) > 1 else None
-    inputs, given = {x.name for x in model.network.inputs}, {}
-    if "label" in inputs:
-        given["labels"] = labels[:count]
-    if "image" in inputs:
-        given["images"] = real[:count, 0]
-    parts = model.parts(count, seed=asked.seed, **given)
-    made = to_uint8(parts["clip"])
-
+    judge = None if asked.judge is None else _Judge(asked.judge, model.clip_shape)
     frames, image_size, *_ = model.clip_shape
     features = FrozenFeatures(frames, image_size)
-    first, second, fake = features(real[:count]), features(real[count : 2 * count]), features(made)
+    # Of the real clips what counts is kept: features, first frames, labels.
+    rows = [(features(clips), clips[:, 0].copy(), *labels) for clips, *labels in examples.batches(BATCH)]
+    real, images, *labels = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    if len(real) < 4:
+        raise InputError(f"evaluate: at least 4 real clips are wanted, two for each half. Received: {len(real)}")
+    # Fixed halves of the real clips, of equal size; what is generated is as many as one of them.
+    order = np.random.default_rng(0).permutation(len(real))
+    count = len(order) // 2
+    first, second = real[order[:count]], real[order[count : 2 * count]]
+    inputs, given = {x.name for x in model.network.inputs}, {}
+    if "noise" in inputs:
+        given["noise"] = np.random.default_rng(asked.seed).standard_normal((count, model.noise_dim))
+    if "label" in inputs:
+        given["labels"] = labels[0][order[:count]]
+    if "image" in inputs:
+        given["images"] = images[order[:count]]
+
+    generated, masks, overlap, union, agreed = [], [], 0, 0, 0
+    for start in range(0, count, BATCH):
+        at = slice(start, min(count, start + BATCH))
+        parts = model.parts(at.stop - start, **{name: values[at] for name, values in given.items()})
+        made = to_uint8(parts["clip"])
+        generated.append(features(made))
+        if "mask" in parts:
+            moves = np.abs(made - np.median(made, axis=1, keepdims=True)).mean(-1) > 255 * MOVES
+            masked = parts["mask"][..., 0] > 0.5
+            masks.append(parts["mask"].mean(axis=(1, 2, 3, 4), dtype=np.float64))
+            overlap, union = overlap + (moves & masked).sum(), union + (moves | masked).sum()
+        if judge and labels:
+            agreed += (judge(made) == labels[0][order[at]]).sum()
+    fake = np.concatenate(generated)
     # Against the half whose labels and images it was given none of.
     metrics = {
         "frechet_distance": frechet_distance(fake, second),
@@ -184,49 +203,46 @@ def generation(model, part, examples: tuple, batch_size: int, asked: Asked) -> M
         "noise_seed": asked.seed,
         "value_range": "0 to 255, generated clips rounded to whole numbers as the real ones are",
     }
-    if "mask" in parts:
-        moves = np.abs(made - np.median(made, axis=1, keepdims=True)).mean(-1) > 255 * MOVES
-        masked = parts["mask"][..., 0] > 0.5
-        metrics["mask"] = float(parts["mask"].mean())
-        metrics["mask_iou"] = float((moves & masked).sum() / max(1, (moves | masked).sum()))
+    if masks:
+        metrics["mask"] = float(np.concatenate(masks).mean())
+        metrics["mask_iou"] = float(overlap / max(1, union))
         measures["mask"] = "mean of the generated masks: 0 is all background, 1 all foreground"
         measures["mask_iou"] = (
             f"overlap of mask > 0.5 with where clips move: pixels that differ from their median over time by {MOVES}"
         )
-    if asked.judge is not None and labels is not None:
-        accuracy, judge = _agreement(asked.judge, made, labels[:count])
-        metrics["class_accuracy"] = accuracy
+    if judge and labels:
+        metrics["class_accuracy"] = float(agreed / count)
         measures["class_accuracy"] = "share of the generated clips that the judge takes for the class asked for"
-        conditions["judge"] = judge
+        conditions["judge"] = judge.name
     return Measured(metrics, measures, conditions)
 
 
-def translation(model, part, examples: tuple, batch_size: int, asked: Asked) -> Measured:
+def translation(model, part, examples: "Examples", batch_size: int, asked: Asked) -> Measured:
     """How near the frames that are made are to the true ones, beside the trivial baselines."""
     import numpy as np
 
     from kvzoo.metrics import quality
     from kvzoo.metrics.baselines import baselines
 
-    inputs, targets = examples
     given, wanted = part.times()
-    starts = range(0, len(inputs), batch_size)
-    made = np.concatenate([np.asarray(model.predict_on_batch(inputs[i : i + batch_size])) for i in starts])
-    truth = targets / 255.0
-    seen = {"model": (made.astype(np.float64) + 1.0) / 2.0}
-    alike = _with_channels(inputs / 255.0, targets.shape[-1])
     trivial = baselines(given, wanted)
-    seen |= {name: make(alike, given, wanted) for name, make in trivial.items()}
-
-    figures = {"target": {"sharpness": quality.sharpness(truth)}}
-    for name, clips in seen.items():
-        # Of each frame by itself, as papers on interpolation have it.
-        frames, true_frames = (x.reshape(-1, 1, *x.shape[2:]) for x in (clips, truth))
-        figures[name] = {
-            "psnr": quality.psnr(frames, true_frames).reshape(clips.shape[:2]),
-            "ssim": quality.ssim(clips, truth),
-            "sharpness": quality.sharpness(clips),
-        }
+    parts: dict[tuple[str, str], list] = {}
+    for inputs, targets in examples.batches(batch_size):
+        made = np.asarray(model.predict_on_batch(inputs), np.float64)
+        truth = targets / 255.0
+        alike = _with_channels(inputs / 255.0, targets.shape[-1])
+        seen = {"model": (made + 1.0) / 2.0} | {name: make(alike, given, wanted) for name, make in trivial.items()}
+        parts.setdefault(("target", "sharpness"), []).append(quality.sharpness(truth))
+        for name, clips in seen.items():
+            # Of each frame by itself, as papers on interpolation have it.
+            frames, true_frames = (x.reshape(-1, 1, *x.shape[2:]) for x in (clips, truth))
+            psnr = quality.psnr(frames, true_frames).reshape(clips.shape[:2])
+            parts.setdefault((name, "psnr"), []).append(psnr)
+            parts.setdefault((name, "ssim"), []).append(quality.ssim(clips, truth))
+            parts.setdefault((name, "sharpness"), []).append(quality.sharpness(clips))
+    figures: dict[str, dict] = {}
+    for (name, figure), values in parts.items():
+        figures.setdefault(name, {})[figure] = np.concatenate(values)
     means = {
         "psnr": "dB, mean of the frames' PSNR, 100 at most, which equal frames get",
         "ssim": "mean of the frames' SSIM: Gaussian window of 11 pixels, sigma 1.5, mean of channels (scikit-image)",
@@ -265,21 +281,38 @@ def _with_channels(clips, channels: int):
     return clips.repeat(3, axis=-1) if channels == 3 else (clips @ [0.299, 0.587, 0.114])[..., None]
 
 
-def _agreement(run: str | os.PathLike, made, labels) -> tuple[float, str]:
-    """Return the share of generated clips that a run's classifier takes for the class asked for, and its name."""
-    import numpy as np
+class _Judge:
+    """The classifier of a run, which is asked of generated clips.
 
-    from kvzoo import zoo
+    Args:
+        run: its folder.
+        shape: (T, H, W, C) of the clips.
 
-    judge = zoo.load(run, precision="float32")
-    if judge.clip_shape[-1] == 1 and made.shape[-1] == 3:
-        raise InputError(f"--judge {run}: takes grey clips, these are in colour")
-    if judge.clip_shape[-1] == 3 and made.shape[-1] == 1:
-        made = made.repeat(3, axis=-1)
-    if tuple(made.shape[1:]) != judge.clip_shape:
-        raise InputError(f"--judge {run}: takes clips {judge.clip_shape}. Received: {tuple(made.shape[1:])}")
-    taken = [np.asarray(judge.predict_on_batch(made[i : i + 16])).argmax(1) for i in range(0, len(made), 16)]
-    return float((np.concatenate(taken) == labels).mean()), f"{judge.spec.name} of {run}"
+    Attributes:
+        name: of the model and its run.
+
+    Raises:
+        InputError: the classifier takes other clips.
+    """
+
+    def __init__(self, run: str | os.PathLike, shape: tuple[int, ...]):
+        from kvzoo import zoo
+
+        self._model = zoo.load(run, precision="float32")
+        self.name = f"{self._model.spec.name} of {run}"
+        wanted = self._model.clip_shape
+        self._grey = shape[-1] == 1 and wanted[-1] == 3
+        if wanted[-1] == 1 and shape[-1] == 3:
+            raise InputError(f"--judge {run}: takes grey clips, these are in colour")
+        if wanted[:-1] != shape[:-1]:
+            raise InputError(f"--judge {run}: takes clips {wanted}. Received: {shape}")
+
+    def __call__(self, made):
+        """Return the classes (N,) that clips uint8 (N, T, H, W, C) are taken for."""
+        import numpy as np
+
+        made = made.repeat(3, axis=-1) if self._grey else made
+        return np.asarray(self._model.predict_on_batch(made)).argmax(1)
 
 
 # By kind of model; what is trained by binary_speed has its own. And on how many clips where nobody says.

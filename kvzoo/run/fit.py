@@ -1,6 +1,5 @@
 """A recipe becomes a run: open, build, train, keep."""
 
-import errno
 import json
 import logging
 import os
@@ -8,8 +7,8 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +18,7 @@ import keras
 
 import kvzoo
 from kvzoo import catalog, zoo
-from kvzoo.data.pipeline import Clips, Data, batches, open_data
+from kvzoo.data.pipeline import Clips, Data, FixedExamples, batches, open_data
 from kvzoo.errors import InputError, Interrupted, KvzooError, TrainingFailed, did_you_mean
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
@@ -27,6 +26,8 @@ from kvzoo.recipe.explain import explained_run
 from kvzoo.recipe.resolve import Recipe, load
 from kvzoo.recipe.text import dotted
 from kvzoo.run import checkpoint, folder, samples
+from kvzoo.run.feed import HeldOutExamples, TrainingExamples
+from kvzoo.run.folder import WriteError, writing
 from kvzoo.run.history import History, metric_of, panels
 from kvzoo.run.report import duration, write_report
 from kvzoo.run.tracking import tracked
@@ -35,6 +36,7 @@ from kvzoo.signals import Signals, undone
 
 log = logging.getLogger("kvzoo")
 
+HOLD = 256 << 20  # bytes of each part's validation examples that stay in memory; more are read again every time
 SHOWN = 10  # skipped files named on the terminal; the log has all
 
 
@@ -77,18 +79,19 @@ def fit(
         recipe = load(recipe, overrides, smoke)
     folder.planned(recipe.name, out)
     model, data, said = _prepare(recipe, fresh=True)
+    callbacks = [_callback(c) for c in recipe["callbacks"]]
     # Another run may have taken its number meanwhile.
     path = folder.planned(recipe.name, out)
     run_folder = folder.create(path)
     try:
         with undone(lambda: _remove_untrained(run_folder)):
             run_folder.write_lock({**recipe.values, "lock": _lock(recipe, data)})
-            return _train(recipe, model, data, run_folder, None, said)
-    except (InputError, OSError, KeyboardInterrupt) as error:
+            return _train(recipe, model, data, callbacks, run_folder, said=said)
+    except (InputError, WriteError, KeyboardInterrupt) as error:
         if not _remove_untrained(run_folder):
             raise  # what was trained is kept
-        if said := _disk_says(error):
-            raise InputError(f"--out {path}: cannot be written to: {said}") from None
+        if isinstance(error, WriteError):
+            raise InputError(f"--out {path}: cannot be written to: {error.strerror}") from None
         raise
     finally:
         run_folder.leave()
@@ -136,15 +139,16 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
                     f"{run_folder.path}: no checkpoint yet; start again with kvzoo fit {run_folder.path / folder.LOCK}"
                 )
             record, arrays = newest
-            changed = _check_changes(run_folder, recipe, record, overrides, new_data)
+            changes = _check_changes(run_folder, recipe, record, new_data)
+            changed = [_in_words(change) for change in changes.items()]
             history = History(run_folder, upto=record["step"])
             # A run that was killed at its very end has still something to do.
             ended = last.state in ("done", "unknown")
-            if ended:
-                _check_unfinished(run_folder, recipe["fit"], recipe["fit"]["steps"], history, record["step"])
+            _check_unfinished(run_folder, recipe["fit"], recipe["fit"]["steps"], history, record["step"], ended)
             model, data, _ = _prepare(recipe, fresh=False)
-            if ended:
-                _check_unfinished(run_folder, recipe["fit"], _total(recipe, data), history, record["step"])
+            callbacks = [_callback(c) for c in recipe["callbacks"]]
+            _check_unfinished(run_folder, recipe["fit"], _total(recipe, data), history, record["step"], ended)
+            _check_monitors(recipe["fit"], history.names(), model)
             known, now = recipe.lock.get("data"), fingerprint(data)
             if known != now:
                 said = (
@@ -154,79 +158,99 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
                 if not new_data:
                     raise InputError(f"{run_folder.path}: {said}; --new-data goes on with it")
                 changed.append(said)
-            checkpoint.restore(model, arrays)
-            rate = recipe["fit"]["optimizer"]["learning_rate"]
-            if any(override.startswith("fit.optimizer.learning_rate=") for override in overrides):
-                model.optimizer.learning_rate = rate  # the checkpoint has the one before
+            # The model was built with the recipe's learning rates: where they changed, those of the checkpoint are left out.
+            rates = any(keys[: len(rate)] == rate for keys in changes for rate in RATES)
+            checkpoint.restore(model, arrays, learning_rates=not rates)
+            if any(keys[:2] == ("fit", "best") for keys in changes):
+                record["best_from"] = record["step"]
             for each in changed:
                 log.info("%s", each)
-            if changed:
-                run_folder.write_lock({**recipe.values, "lock": {**recipe.lock, **_lock(recipe, data)}})
             log.info("going on from step %d", record["step"])
-        return _train(recipe, model, data, run_folder, record)
+        lock = {**recipe.values, "lock": {**recipe.lock, **_lock(recipe, data)}} if changed else None
+        return _train(recipe, model, data, callbacks, run_folder, record, lock)
+    except WriteError as error:
+        raise InputError(f"{run_folder.path}: cannot be written to: {error.strerror}") from None
     finally:
         run_folder.leave()
 
 
-# Values that another one may take the place of while a run is under way: by their keys, or how these begin.
+# Where the learning rates of a run stand in its recipe.
+RATES = (("fit", "optimizer", "learning_rate"), ("loss", "critic_learning_rate"))
+# Values that a resumed run may change, by their keys or the first ones of them.
 MAY_CHANGE = (
-    "fit.steps",
-    "fit.epochs",
-    "fit.checkpoint_every",
-    "fit.keep",
-    "fit.best",
-    "fit.early_stopping",
-    "fit.validation_freq",
-    "fit.validation_clips",
-    "fit.jit_compile",
-    "fit.optimizer.learning_rate",
-    "track",
+    *(
+        ("fit", key)
+        for key in (
+            "steps",
+            "epochs",
+            "checkpoint_every",
+            "keep",
+            "best",
+            "early_stopping",
+            "validation_freq",
+            "validation_clips",
+            "jit_compile",
+        )
+    ),
+    *RATES,
+    ("track",),
+    ("data",),
 )
 
+Changes = dict[tuple[str, ...], tuple[Any, Any]]
 
-def _check_changes(
-    run_folder: folder.RunFolder, recipe: Recipe, record: dict, overrides: Sequence[str], new_data: bool
-) -> list[str]:
-    """Return what is other than when the run was cut, in words.
+
+def _check_changes(run_folder: folder.RunFolder, recipe: Recipe, record: dict, new_data: bool) -> Changes:
+    """Return each value that is not what it was at the checkpoint, before and now, by its keys.
 
     Raises:
-        InputError: something is that was not asked for, or that a run cannot go on with.
+        InputError: one changed that no override asks for, or that a run cannot change.
     """
-    if "recipe" not in record:
-        return []  # a checkpoint of an older version
-    before, now = (_flat(values) for values in (record["recipe"], json.loads(json.dumps(recipe.values))))
-    told = [override.partition("=")[0].strip() for override in overrides]
-    said = []
-    for key in sorted(before.keys() | now.keys()):
-        was, is_ = before.get(key), now.get(key)
-        if was == is_:
-            continue
-        change = f"{key} is {json.dumps(is_)}, and was {json.dumps(was)} when the run was cut"
-        schedule = isinstance(recipe["fit"]["optimizer"]["learning_rate"], dict) and key.startswith(MAY_CHANGE[-2])
-        of_data = key.startswith("data.")
-        if schedule or not (of_data or any(key == may or key.startswith(f"{may}.") for may in MAY_CHANGE)):
+    # A checkpoint of an older version has no recipe; the run's lock file then says how it was.
+    before = record.get("recipe") or run_folder.recipe(check_paths=False).values
+    before, now = (_flat(values) for values in (before, json.loads(json.dumps(recipe.values))))
+    changes = {
+        keys: (before.get(keys), now.get(keys))
+        for keys in sorted(before.keys() | now.keys())
+        if before.get(keys) != now.get(keys)
+    }
+    for keys, change in changes.items():
+        said = f"{run_folder.path}: {_in_words((keys, change))}"
+        if not any(keys[: len(may)] == may for may in MAY_CHANGE):
             raise InputError(
-                f"{run_folder.path}: {change}; a run goes on with what it began with; "
+                f"{said}; a run goes on with what it began with; "
                 f"kvzoo fit {run_folder.path / folder.LOCK} begins another"
             )
-        if not (new_data and of_data) and not any(key == name or key.startswith(f"{name}.") for name in told):
-            raise InputError(f"{run_folder.path}: {change}; if that is meant: -o {key}={json.dumps(is_)}")
-        said.append(change)
-    return said
+        if not (new_data and keys[0] == "data") and not _asked_for(recipe, keys):
+            raise InputError(f"{said}; if that is meant: -o {dotted(keys)}={json.dumps(change[1])}")
+    return changes
 
 
-def _flat(value: Any, keys: tuple[str, ...] = ()) -> dict[str, Any]:
+def _in_words(change: tuple[tuple[str, ...], tuple[Any, Any]]) -> str:
+    keys, (was, is_) = change
+    return f"{dotted(keys)} is {json.dumps(is_)}, and was {json.dumps(was)} when the run was cut"
+
+
+def _asked_for(recipe: Recipe, keys: tuple[str, ...]) -> bool:
+    """Return whether an override set a value, or the section that it is in or was in."""
+    while keys and keys not in recipe.origins:
+        keys = keys[:-1]
+    return keys in recipe.origins and recipe.origins[keys].where.startswith("-o ")
+
+
+def _flat(value: Any, keys: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     if not isinstance(value, dict) or not value:
-        return {".".join(keys): value}
+        return {keys: value}
     return {name: leaf for key, inner in value.items() for name, leaf in _flat(inner, (*keys, key)).items()}
 
 
 def _check_unfinished(
-    run_folder: folder.RunFolder, settings: Mapping, total: int | None, history: History, step: int
+    run_folder: folder.RunFolder, settings: Mapping, total: int | None, history: History, step: int, ended: bool
 ) -> None:
-    if total and step >= total:
+    """Refuse a run that has nothing left to do; one that did not come to its end has, at its last step too."""
+    if total and step > total - ended:
         raise InputError(f"{run_folder.path}: done already, at step {step}; -o fit.steps=… trains on")
-    watched = settings["early_stopping"]
+    watched = ended and settings["early_stopping"]
     # Within an interval it was not stopped, whatever its last row says.
     at_end = history.rows and history.rows[-1]["step"] == step
     if watched and at_end and (why := history.stops_early(watched)):
@@ -280,16 +304,31 @@ def _train(
     recipe: Recipe,
     model: VideoModel,
     data: Data,
+    callbacks: list[keras.callbacks.Callback],
     run_folder: folder.RunFolder,
-    record: dict | None,
+    record: dict | None = None,
+    lock: dict | None = None,
     said: str | None = None,
 ) -> Run:
+    """Train to the end and return the run.
+
+    Args:
+        recipe, model, data, callbacks: the model restored where the run is resumed.
+        run_folder: taken.
+        record: of the checkpoint that the run is resumed from; None of a new run.
+        lock: what the lock file is to hold from now on; None where it stays as it is.
+        said: on the weights that a new run begins with.
+    """
     settings = recipe["fit"]
     started, step, total = time.perf_counter(), record["step"] if record else 0, _total(recipe, data)
+    begun = record is None  # what is refused before a resumed run trains leaves its state as it is
     try:
         with _logged(run_folder), tracked(recipe["track"], run_folder, step, tuple(data.tests)) as trackers:
             log.info("run %s", run_folder.path)
+            if lock:
+                run_folder.write_lock(lock)
             run_folder.note("running", step, total)
+            begun = True
             if said:
                 log.info("%s", said)
             _report_data(data)
@@ -299,11 +338,12 @@ def _train(
                 )
             history = History(run_folder, upto=step if record else None)
             shown = samples.fixed_clips(data.validation or data.training)
-            validation = data.validation and data.validation.arrays(settings["validation_clips"])
-            tests = {name: clips.arrays(settings["validation_clips"]) for name, clips in data.tests.items()}
+            validation = data.validation and _held_out(data.validation, settings)
+            tests = {name: _held_out(clips, settings) for name, clips in data.tests.items()}
 
-            def measured(part: str, arrays: tuple) -> dict[str, float]:
-                found = model.evaluate(*arrays, batch_size=settings["batch_size"], verbose=0, return_dict=True)
+            def measured(part: str, examples: HeldOutExamples) -> dict[str, float]:
+                with examples:
+                    found = model.evaluate(examples.for_fit(), steps=examples.steps, verbose=0, return_dict=True)
                 return {f"{part}_{name}": float(value) for name, value in found.items()}
 
             def sample(at: int) -> dict[str, float]:
@@ -311,24 +351,28 @@ def _train(
                     row = samples.draw(model, shown, run_folder.samples / f"step-{at:06d}")
                     # As Keras counts intervals, of which the last may be a short one.
                     if -(-at // settings["sample_every"]) % settings["validation_freq"] == 0:
-                        for name, arrays in tests.items():
-                            row |= measured(f"test_{name}", arrays)
+                        for name, examples in tests.items():
+                            row |= measured(f"test_{name}", examples)
                 return row
 
-            user_callbacks = [_callback(c) for c in recipe["callbacks"]]
             if record:
-                for callback, state in zip(user_callbacks, record["callbacks"], strict=True):
+                for callback, state in zip(callbacks, record["callbacks"], strict=True):
                     if hasattr(callback, "set_state"):
                         callback.set_state(state)
 
             def kept() -> dict:
-                return {"callbacks": callback_states(user_callbacks), "recipe": recipe.values}
+                return {
+                    "callbacks": callback_states(callbacks),
+                    "recipe": recipe.values,
+                    "best_from": loop.best_from,
+                }
 
             with Signals() as signals, Progress(total, step) as progress:
                 loop = Loop(run_folder, history, step, total, settings, sample, signals, kept, progress, trackers)
+                loop.best_from = record.get("best_from", 0) if record else 0
                 if record is None:
                     row = {"step": 0, **sample(0)}
-                    if validation is not None:
+                    if validation:
                         row |= measured("val", validation)
                     _check_monitors(settings, row, model)
                     if len(row) > 1:
@@ -338,11 +382,12 @@ def _train(
                         loop.metrics_at_start = [keras.ops.convert_to_numpy(v) for v in model.metrics_variables]
                     loop.set_model(model)
                     loop.go_on()
-                _fit_intervals(model, data, recipe, total, loop, validation, user_callbacks)
+                _fit_intervals(model, data, recipe, total, loop, validation, callbacks)
             # The moving average of the weights takes their place, where the optimizer keeps one.
             model.optimizer.finalize_variable_values(model.trainable_variables)
             if curves := panels(history, tuple(tests)):
-                write_curves(run_folder.path / "loss.png", curves)
+                with writing(run_folder.path / "loss.png"):
+                    write_curves(run_folder.path / "loss.png", curves)
             if loop.stopped:
                 log.info("stopped early at step %d: %s", loop.step, loop.stopped)
             run_folder.note("done", loop.step, total, loop.stopped and f"stopped early: {loop.stopped}")
@@ -350,38 +395,33 @@ def _train(
             _say_done(history, run_folder, tuple(tests), loop.step, time.perf_counter() - started)
             return Run(run_folder.path, history.rows, model)
     except KeyboardInterrupt:
-        _note_end(run_folder, "interrupted", total, "interrupted")
+        if begun:
+            _note_end(run_folder, "interrupted", total, "interrupted")
         raise
     except KvzooError as error:
-        _note_end(run_folder, "interrupted" if isinstance(error, Interrupted) else "failed", total, str(error))
+        if begun:
+            _note_end(run_folder, "interrupted" if isinstance(error, Interrupted) else "failed", total, str(error))
         raise
-    except Exception as error:
-        said = _disk_says(error)
-        message = f"cannot be written to: {said}" if said else f"a fault of kvzoo's: {type(error).__name__}"
-        _note_end(run_folder, "failed", total, message)
-        if not said or not (saved := run_folder.saved()):
+    except WriteError as error:
+        message = f"cannot be written to: {error.strerror}"
+        if begun:
+            _note_end(run_folder, "failed", total, message)
+        if not (saved := run_folder.saved()):
             raise
         raise TrainingFailed(
             f"{run_folder.path}: {message}; all up to step {folder.step_of(saved[-1])} is whole in {saved[-1]}; "
             f"once there is room, go on with: kvzoo resume {run_folder.path}"
         ) from None
+    except BaseException as error:
+        # Whatever it is, of a callback, a plugin or ours: it is shown as it is, and the run's state tells of it.
+        if begun:
+            _note_end(run_folder, "failed", total, ": ".join(filter(None, (type(error).__name__, str(error)))))
+        raise
 
 
-# What a disk that is full, gone or not ours to write to answers.
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.ENOENT)
-
-
-def _disk_says(error: Exception) -> str | None:
-    """Return what a disk says that takes no more; None where an error is something else."""
-    if isinstance(error, OSError) and error.errno in DISK:
-        return error.strerror
-    # HDF5 has errors of its own.
-    return next((os.strerror(n) for n in DISK if f"errno = {n}," in str(error)), None)
-
-
-def _check_monitors(settings: Mapping, row: Mapping, model: VideoModel) -> None:
-    """Refuse metrics that this run will not have."""
-    known = {*row, *(metric.name for metric in model.metrics)} - {"step"}
+def _check_monitors(settings: Mapping, names: Iterable[str], model: VideoModel) -> None:
+    """Refuse metrics that this run will not have: neither among `names` nor the model's own."""
+    known = {*names, *(metric.name for metric in model.metrics)} - {"step"}
     for key in ("best", "early_stopping"):
         wanted = settings[key] and settings[key]["monitor"]
         if wanted and wanted not in known:
@@ -398,7 +438,8 @@ class _LogFile(logging.FileHandler):
 @contextmanager
 def _logged(run_folder: folder.RunFolder):
     """Write what is logged within to the run's log, and where nobody set logging up, to where `print` goes."""
-    handler = _LogFile(run_folder.log, encoding="utf-8", delay=True)
+    with writing(run_folder.log):
+        handler = _LogFile(run_folder.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handlers: list[logging.Handler] = [handler]
     if not log.hasHandlers():
@@ -412,7 +453,7 @@ def _logged(run_folder: folder.RunFolder):
     except KvzooError as error:
         log.debug("%s", error)  # for the log file; the terminal is told by the command line
         raise
-    except Exception:
+    except BaseException:
         log.debug("stopped by an error", exc_info=True)
         raise
     finally:
@@ -431,24 +472,34 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
         count = 1 if steps < every else (total - loop.step) // every
 
         loop.interval = steps
-        examples = _Examples(
+        examples = TrainingExamples(
             _training_batches(data.training, settings["batch_size"], settings["seed"], loop.step),
             data.training.sampler.sizes_vary,
         )
         loop.ready = examples.ready
-        with examples, _not_the_end(model.optimizer):
+        with (
+            examples,
+            validation or nullcontext(),
+            _not_the_end(model.optimizer),
+            loop.logs_on_device(callbacks),
+        ):
             model.fit(
                 examples.for_fit(),
                 steps_per_epoch=steps,
                 initial_epoch=loop.step // every,
                 epochs=loop.step // every + count,
-                validation_data=validation,
-                validation_batch_size=settings["batch_size"],
+                validation_data=validation and validation.for_fit(),
+                validation_steps=validation and validation.steps,
                 validation_freq=settings["validation_freq"],
                 callbacks=[*callbacks, loop],
                 shuffle=False,
                 verbose=0,
             )
+
+
+def _held_out(clips: Clips, settings: Mapping) -> HeldOutExamples:
+    """Return the examples of a part that every validation reads."""
+    return HeldOutExamples(FixedExamples(clips, settings["validation_clips"], HOLD), settings["batch_size"])
 
 
 def _training_batches(clips: Clips, batch_size: int, seed: int, start: int):
@@ -470,66 +521,6 @@ def _not_the_end(optimizer: keras.optimizers.Optimizer):
         yield
     finally:
         del optimizer.finalize_variable_values
-
-
-class _Examples:
-    """A Grain dataset as `fit` likes it best: as it is, but on TensorFlow.
-
-    Keras would wrap it in tf.data with autotuning on, whose thread has nothing to tune here and can
-    hold the end of `fit` up for a quarter of a minute. And tf.data would wrap an InputError, which
-    leaving this context brings back. Notes when each batch was there.
-    """
-
-    def __init__(self, dataset, sizes_vary: bool = False):
-        self._dataset = dataset
-        self._sizes_vary = sizes_vary
-        self._error: InputError | None = None
-        self._ready: list[float] = []
-        self._ahead = keras.backend.backend() == "tensorflow"  # batches are made before they are asked for
-
-    def ready(self, batch: int, start: float) -> float:
-        """Return when a batch was there, by its number in this `fit`, for the step that began at `start`."""
-        if self._ahead:
-            return self._ready[batch] if batch < len(self._ready) else start
-        # Others ask within the step, and once more before the first one.
-        return self._ready[-1] if self._ready else start
-
-    def for_fit(self):
-        if not self._ahead:
-            return self._dataset.map(self._noted)
-        import tensorflow as tf
-
-        if isinstance(self._dataset, tf.data.Dataset):
-            return self._dataset
-        signature = tuple(tf.TensorSpec(self._shape(array), array.dtype) for array in next(iter(self._dataset)))
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        return (
-            tf.data.Dataset.from_generator(self._watched, output_signature=signature).prefetch(2).with_options(options)
-        )
-
-    def _shape(self, array) -> tuple[int | None, ...]:
-        varying = self._sizes_vary and array.ndim == 5
-        return (*array.shape[:2], None, None, array.shape[4]) if varying else array.shape
-
-    def _noted(self, example):
-        self._ready.append(time.perf_counter())
-        return example
-
-    def _watched(self):
-        self._ready.clear()
-        try:
-            yield from map(self._noted, self._dataset)
-        except InputError as error:
-            self._error = error
-            raise
-
-    def __enter__(self) -> "_Examples":
-        return self
-
-    def __exit__(self, kind, error, traceback) -> None:
-        if error is not None and self._error is not None:
-            raise self._error from None
 
 
 def _callback(named: dict) -> keras.callbacks.Callback:
@@ -591,13 +582,11 @@ def _report_data(data: Data) -> None:
 def _note_end(run_folder: folder.RunFolder, state: str, total: int, message: str) -> None:
     """Note why a run ended before its end, and write its report, as well as that goes."""
     saved = run_folder.saved()
-    if not saved:
-        return
     try:
-        run_folder.note(state, folder.step_of(saved[-1]), total, message)
+        run_folder.note(state, folder.step_of(saved[-1]) if saved else 0, total, " ".join(message.split()))
         write_report(run_folder)
-    except OSError as error:
-        log.debug("no report: %s", error)
+    except Exception as error:
+        log.debug("no report: %s", error)  # why the run ended must not be hidden by it
 
 
 def _say_done(

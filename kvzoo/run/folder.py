@@ -1,12 +1,13 @@
 """The run folder: where everything that one fit makes lies. Needs no Keras."""
 
+import errno
 import json
 import os
 import re
 import socket
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +18,30 @@ from kvzoo.recipe.resolve import Recipe, load, to_yaml
 LOCK = "recipe.lock.yaml"
 BEST = "best.keras"
 STATES = ("running", "done", "interrupted", "failed", "killed", "unknown")
+
+
+class WriteError(OSError):
+    """A file of a run cannot be written: `filename` and `strerror` tell which one and why."""
+
+
+@contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Turn the errors of a write to `path` into a WriteError, so that no other error is taken for one.
+
+    Raises:
+        WriteError: the disk is full, gone or read-only.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except Exception as error:
+        # h5py raises a RuntimeError, or an OSError without a number.
+        in_text = re.search(r"errno = (\d+)", str(error))
+        if not isinstance(error, OSError) and not in_text:
+            raise
+        number = getattr(error, "errno", None) or (int(in_text[1]) if in_text else errno.EIO)
+        raise WriteError(number, os.strerror(number), str(path)) from error
 
 
 @dataclass(frozen=True)
@@ -134,7 +159,8 @@ class RunFolder:
     def note(self, state: str, step: int, steps: int, message: str = "") -> None:
         """Write down how far the run is."""
         noted = State(state, step, steps, message, os.getpid(), socket.gethostname(), time.time())
-        with written_whole(self.path / "state.json") as beside:
+        path = self.path / "state.json"
+        with writing(path), written_whole(path) as beside:
             beside.write_text(json.dumps(asdict(noted), indent=2) + "\n", encoding="utf-8")
 
     def state(self) -> State:
@@ -163,7 +189,8 @@ class RunFolder:
         return State(**{**given, "message": str(noted.message), "host": str(noted.host)})
 
     def write_lock(self, values: dict) -> None:
-        with written_whole(self.path / LOCK) as beside, open(beside, "w", encoding="utf-8") as file:
+        path = self.path / LOCK
+        with writing(path), written_whole(path) as beside, open(beside, "w", encoding="utf-8") as file:
             file.write("# A resolved recipe: `kvzoo fit` takes it and makes this run again.\n")
             to_yaml(values, file)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kvzoo.media.clips import written_whole
 from kvzoo.recipe.schema import mode_of
-from kvzoo.run.folder import RunFolder
+from kvzoo.run.folder import RunFolder, writing
 
 # What metrics' names begin or end with, and the panel that they share.
 PANELS = (
@@ -47,7 +47,7 @@ class History:
         writer.writeheader()
         # repr keeps every bit, so that equal runs have equal files.
         writer.writerows({k: repr(v) for k, v in row.items()} for row in self.rows)
-        with written_whole(self._path) as beside:
+        with writing(self._path), written_whole(self._path) as beside:
             beside.write_text(text.getvalue())
 
     def names(self) -> list[str]:
@@ -59,14 +59,19 @@ class History:
         have = [row for row in self.rows if name in row]
         return [row["step"] for row in have], [row[name] for row in have]
 
-    def best(self, wanted: Mapping | None = None) -> tuple[str, int, float] | None:
+    def best(self, wanted: Mapping | None = None, since: int = 0) -> tuple[str, int, float] | None:
         """Return the name of a metric, the step after 0 where it was best and its value there.
 
         Args:
             wanted: {"monitor": …, "mode": …} of a recipe's `fit.best`; the first of TELLING that there is when None.
+            since: a step; earlier rows do not count.
         """
         name = wanted["monitor"] if wanted else next((n for n in TELLING if n in self.names()), None)
-        points = [(step, value) for step, value in zip(*self.curve(name), strict=True) if step] if name else []
+        points = (
+            [(step, value) for step, value in zip(*self.curve(name), strict=True) if step >= max(1, since)]
+            if name
+            else []
+        )
         if not points:
             return None
         sign = -1 if mode_of(name, wanted["mode"] if wanted else "auto") == "max" else 1

@@ -21,7 +21,7 @@ from kvzoo.media.pages import render, webp
 from kvzoo.recipe.explain import explained_run
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.recipe.text import dotted
-from kvzoo.run.folder import RunFolder, State, step_of
+from kvzoo.run.folder import RunFolder, State, step_of, writing
 from kvzoo.run.history import History, metric_of, panels
 
 STEPS = 24  # samples on the slider at most
@@ -57,7 +57,7 @@ def write_report(run: RunFolder) -> Path:
     """
     recipe, state, history = run.recipe(check_paths=False), run.state(), History(run, upto=math.inf)
     drawn = [path for path in sorted(run.samples.glob("step-*.png"), key=step_of) if _is_whole(path)]
-    if not history.rows and not drawn:
+    if not history.rows and not drawn and state.state != "failed":
         raise InputError(f"{run.path}: nothing to report yet")
     tests = tuple(recipe["data"]["tests"])
     timing = _read(run.path / "timing.json")
@@ -84,7 +84,7 @@ def write_report(run: RunFolder) -> Path:
         costs=_costs(timing),
         values=[(dotted(keys), _text(value), at) for keys, value, at in explained_run(recipe)],
     )
-    with written_whole(run.report) as beside:
+    with writing(run.report), written_whole(run.report) as beside:
         beside.write_text(page, encoding="utf-8")
     return run.report
 

@@ -12,6 +12,7 @@ from kvzoo.data.source import BrokenVideo
 from kvzoo.errors import InputError
 from kvzoo.losses.base import VideoModel, to_chances, to_uint8
 from kvzoo.media.clips import stack, strip, write_gif, write_png
+from kvzoo.run.folder import writing
 
 COUNT = 8  # clips in a sample
 COURSE = 5  # frames that show how a clip goes on
@@ -90,14 +91,25 @@ def draw(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
     return DRAWERS[model.spec.kind](model, shown, path)
 
 
+def _write(write: Callable, path: Path, *arguments, **options) -> None:
+    """Write a file of a sample by a function that takes its path first."""
+    with writing(path):
+        write(path, *arguments, **options)
+
+
 def _reconstruct(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
     """Input above, reconstruction below it, its error below that."""
     seen = to_uint8(model.predict_on_batch(shown.clips))
     examples = list(zip(shown.clips, seen, _error(seen, shown.clips), strict=True))
     note = {"clips": len(examples), "gap": GAP, "rows": ["input", "reconstruction", ERROR]}
     strips = [stack([strip(part) for part in parts], axis=0, gap=0) for parts in examples]
-    write_png(path.with_suffix(".png"), stack(strips, axis=0, gap=GAP), note)
-    write_gif(path.with_suffix(".gif"), stack([np.concatenate(parts, axis=1) for parts in examples], axis=2), shown.fps)
+    _write(write_png, path.with_suffix(".png"), stack(strips, axis=0, gap=GAP), note)
+    _write(
+        write_gif,
+        path.with_suffix(".gif"),
+        stack([np.concatenate(parts, axis=1) for parts in examples], axis=2),
+        shown.fps,
+    )
     return {}
 
 
@@ -116,9 +128,9 @@ def _generate(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
     at = np.linspace(0, len(rows[0][0]) - 1, FRAMES).round().astype(int)
     strips = [stack([strip(part[i][at]) for part in rows], axis=0, gap=0) for i in range(len(rows[0]))]
     note = {"clips": len(strips), "gap": GAP, "rows": names}
-    write_png(path.with_suffix(".png"), stack(strips, axis=0, gap=GAP), note)
+    _write(write_png, path.with_suffix(".png"), stack(strips, axis=0, gap=GAP), note)
     columns = [np.concatenate([part[i] for part in rows], axis=1) for i in range(len(rows[0]))]
-    write_gif(path.with_suffix(".gif"), stack(columns, axis=2), shown.fps)
+    _write(write_gif, path.with_suffix(".gif"), stack(columns, axis=2), shown.fps)
     real, clips = shown.clips / 255.0, (made["clip"] + 1) / 2
     return {"diversity": _spread(clips) / (_spread(real) or 1.0)}
 
@@ -171,8 +183,11 @@ def _translate(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
     half = (len(strips) + 1) // 2
     strips += [np.full_like(strips[0], 255)] * (2 * half - len(strips))
     sides = [stack(side, axis=0, gap=8) for side in (strips[:half], strips[half:])]
-    write_png(
-        path.with_suffix(".png"), stack(sides, axis=1, gap=8), {"rows": ["inputs", "prediction", "target", ERROR]}
+    _write(
+        write_png,
+        path.with_suffix(".png"),
+        stack(sides, axis=1, gap=8),
+        {"rows": ["inputs", "prediction", "target", ERROR]},
     )
 
     def at(part: np.ndarray, times: list, time: int) -> np.ndarray:
@@ -186,7 +201,7 @@ def _translate(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
         parts = [held if time in given and time not in wanted else at(part, wanted, time) for part in rows[1:3]]
         parts.append(at(rows[3], wanted, time) if time in wanted else np.zeros_like(held))
         clips.append(np.concatenate([held, *parts], axis=1))
-    write_gif(path.with_suffix(".gif"), [stack(list(frames), axis=1) for frames in clips], shown.fps)
+    _write(write_gif, path.with_suffix(".gif"), [stack(list(frames), axis=1) for frames in clips], shown.fps)
     return {}
 
 
@@ -209,11 +224,11 @@ def _classify(model: VideoModel, shown: Shown, path: Path) -> dict[str, float]:
         right = "" if taken == label else f"\nis {shown.classes[label]}"
         captions.append(f"{shown.classes[taken]} {chance[taken]:.0%}{right}")
     if model.loss_name != "binary_speed":
-        write_captioned(path.with_suffix(".png"), [clip[len(clip) // 2] for clip in shown.clips], captions)
+        _write(write_captioned, path.with_suffix(".png"), [clip[len(clip) // 2] for clip in shown.clips], captions)
         return {}
     at = np.linspace(0, len(shown.clips[0]) - 1, COURSE).round().astype(int)
-    write_captioned(path.with_suffix(".png"), [strip(clip[at]) for clip in shown.clips], captions, columns=2)
-    write_gif(path.with_suffix(".gif"), stack(list(shown.clips), axis=2), shown.fps)
+    _write(write_captioned, path.with_suffix(".png"), [strip(clip[at]) for clip in shown.clips], captions, columns=2)
+    _write(write_gif, path.with_suffix(".gif"), stack(list(shown.clips), axis=2), shown.fps)
     return {}
 
 

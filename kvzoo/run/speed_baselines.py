@@ -15,12 +15,40 @@ import numpy as np
 SIDE = 64  # pixels at which the flow is measured: more costs time, and changes its mean by little
 
 
-def accuracies(training: tuple, tests: Mapping[str, tuple]) -> dict[str, dict[str, float]]:
+class Features:
+    """The three features of clips, and their labels, gathered batch by batch.
+
+    Attributes:
+        labels: of all clips, 1 = sped up.
+    """
+
+    def __init__(self):
+        self.labels: list[int] = []
+        self._rows: dict[str, list] = {"mean_frame": [], "frame_difference": [], "optical_flow": []}
+
+    def add(self, clips: np.ndarray, labels: np.ndarray) -> None:
+        """Add clips uint8 (N, T, H, W, C) and their labels (N,)."""
+        self.labels += labels.tolist()
+        for clip in clips:
+            colour = clip.shape[-1] == 3
+            grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if colour else frame[..., 0] for frame in clip]
+            mean = np.mean(grey, axis=0, dtype=np.float32)
+            self._rows["mean_frame"].append(cv2.resize(mean, (16, 16), interpolation=cv2.INTER_AREA).ravel())
+            pairs = list(zip(grey, grey[1:], strict=False))
+            self._rows["frame_difference"].append([np.mean([cv2.absdiff(a, b).mean() for a, b in pairs] or [0.0])])
+            self._rows["optical_flow"].append([np.mean([_flow(a, b) for a, b in pairs] or [0.0])])
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Return the features (N, K) by name."""
+        return {name: np.asarray(rows, np.float64) for name, rows in self._rows.items()}
+
+
+def accuracies(training: Features, tests: Mapping[str, Features]) -> dict[str, dict[str, float]]:
     """Fit each regression on training clips and return its accuracy on each test set.
 
     Args:
-        training: clips uint8 (N, T, H, W, C) and labels (N,), 1 = sped up.
-        tests: the same by name.
+        training: features of training clips.
+        tests: those of test sets by name.
 
     Returns:
         By test set and feature, 0 to 1.
@@ -30,26 +58,12 @@ def accuracies(training: tuple, tests: Mapping[str, tuple]) -> dict[str, dict[st
     from sklearn.preprocessing import StandardScaler
 
     out: dict[str, dict[str, float]] = {name: {} for name in tests}
-    seen = {name: _features(clips) for name, (clips, _) in tests.items()}
-    known, labels = _features(training[0]), training[1]
-    for feature, values in known.items():
-        regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(values, labels)
-        for name, (_, truth) in tests.items():
-            out[name][feature] = float(regression.score(seen[name][feature], truth))
+    for feature, values in training.values().items():
+        regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+        regression.fit(values, training.labels)
+        for name, test in tests.items():
+            out[name][feature] = float(regression.score(test.values()[feature], test.labels))
     return out
-
-
-def _features(clips: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the features (N, K) of clips by name."""
-    rows: dict[str, list] = {"mean_frame": [], "frame_difference": [], "optical_flow": []}
-    for clip in clips:
-        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.shape[-1] == 3 else frame[..., 0] for frame in clip]
-        mean = np.mean(grey, axis=0, dtype=np.float32)
-        rows["mean_frame"].append(cv2.resize(mean, (16, 16), interpolation=cv2.INTER_AREA).ravel())
-        pairs = list(zip(grey, grey[1:], strict=False))
-        rows["frame_difference"].append([np.mean([cv2.absdiff(a, b).mean() for a, b in pairs] or [0.0])])
-        rows["optical_flow"].append([np.mean([_flow(a, b) for a, b in pairs] or [0.0])])
-    return {name: np.asarray(values, np.float64) for name, values in rows.items()}
 
 
 def _flow(a: np.ndarray, b: np.ndarray) -> float:

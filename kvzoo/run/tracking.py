@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from kvzoo.errors import InputError
-from kvzoo.run.folder import RunFolder
+from kvzoo.run.folder import RunFolder, writing
 from kvzoo.run.history import metric_of
 
 Tracker = Callable[[dict], None]
@@ -39,11 +39,14 @@ def _tensorboard(folder: RunFolder, step: int, tests: Sequence[str]) -> Iterator
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError:
         raise InputError("track: tensorboard is not installed; pip install 'kvzoo[tensorboard]'") from None
-    writer = EventFileWriter(str(folder.path / "tensorboard"))
+    path = folder.path / "tensorboard"
+    with writing(path):
+        writer = EventFileWriter(str(path))
 
     def write(at: int, **what) -> None:
-        writer.add_event(Event(wall_time=time.time(), step=at, **what))
-        writer.flush()
+        with writing(path):
+            writer.add_event(Event(wall_time=time.time(), step=at, **what))
+            writer.flush()
 
     def track(row: dict) -> None:
         named = [(metric_of(name, tests), value) for name, value in row.items() if name != "step"]
@@ -65,7 +68,8 @@ def _tensorboard(folder: RunFolder, step: int, tests: Sequence[str]) -> Iterator
     try:
         yield track
     finally:
-        writer.close()
+        with writing(path):
+            writer.close()
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from kvzoo.errors import Interrupted, TrainingFailed
 from kvzoo.media.clips import written_whole
 from kvzoo.progress import Live, clock, rate_in_words
 from kvzoo.run import checkpoint
-from kvzoo.run.folder import RunFolder
+from kvzoo.run.folder import RunFolder, writing
 from kvzoo.run.history import History
 from kvzoo.run.report import duration
 from kvzoo.signals import Signals
@@ -91,7 +91,7 @@ class Timing:
             "device": _device(),
             "cores": os.cpu_count(),
         }
-        with written_whole(self._path) as beside:
+        with writing(self._path), written_whole(self._path) as beside:
             beside.write_text(json.dumps(record, indent=2) + "\n")
 
 
@@ -112,6 +112,7 @@ def _device() -> str:
     return next((kind for word, kind in (("tpu", "tpu"), ("gpu", "gpu"), ("cuda", "gpu")) if word in place), "cpu")
 
 
+LOGS_STEPS, LOGS_SECONDS = 16, 0.2  # logs stay on the device for so many steps, or so long
 EVERY = 60  # seconds between lines of progress within a long interval
 INTERVALS = 3  # so many in a row beyond a bound are a collapse
 LEAST_DIVERSITY = 0.1  # of the sample's clips, in parts of the real ones'
@@ -170,6 +171,7 @@ class Loop(keras.callbacks.Callback):
         self.record, self.progress, self.trackers = record, progress, trackers
         self.ready: Callable[[int, float], float] = lambda batch, start: start  # of the `fit` that runs now
         self.stopped = ""  # why it stopped early
+        self.best_from = 0  # the step where `fit.best` last changed: what was best before is so by another metric
         self.timing = Timing(folder, step)
         self.interval = 0  # steps of the intervals that run now; set before `fit`
         self.metrics_at_start: list | None = None
@@ -177,9 +179,15 @@ class Loop(keras.callbacks.Callback):
         self._clock: tuple[float, int] | None = None  # when steps of the interval began to count, and after which
         self._batches = 0  # of this `fit`
         self._average = None
+        self._pending: list[tuple[int, Mapping]] = []  # steps and their logs that were not looked at yet
+        self._logs: dict[str, float] = {}  # the last ones that were
+        self._looked = time.perf_counter()
+        self._keeps_logs, self._take_step = False, None
 
     def on_train_begin(self, logs=None):
         self._batches = 0
+        if self._keeps_logs:
+            self._take_step, self.model.train_function = self.model.train_function, self._step_without_logs
 
     def on_test_begin(self, logs=None):
         self._average = averaged(self.model)
@@ -202,21 +210,66 @@ class Loop(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         self.signals.saves = True
-        logs = {name: float(value) for name, value in (logs or {}).items()}
+        if logs:
+            self._pending.append((self.step, logs))
+        due = self.step % self.settings["checkpoint_every"] == 0 or self.signals.received
+        if (
+            due
+            or self.step == self._interval_end
+            or len(self._pending) >= LOGS_STEPS
+            or time.perf_counter() - self._looked > LOGS_SECONDS
+        ):
+            self._look_at_logs()
         self.timing.step(lambda start: self.ready(self._batches, start))
         if self._clock is None:
             self._clock = (time.perf_counter(), self.step)  # the first step compiles
         self._batches += 1
-        if bad := [name for name, value in logs.items() if not math.isfinite(value)]:
-            raise TrainingFailed(self._explain_nan(bad[0], logs[bad[0]]))
         self.progress.pace = self.timing.pace()
-        self.progress.step(self.step, logs)
+        self.progress.step(self.step, self._logs)
         if self.step == self._interval_end:
             return  # on_epoch_end saves, with the interval's row of history written
-        if self.step % self.settings["checkpoint_every"] == 0 or self.signals.received:
+        if due or self.signals.received:
+            self._look_at_logs()
             self.save()
         self._stop_if_told()
         self.timing.go()
+
+    def _look_at_logs(self) -> None:
+        """Wait for the steps that were dispatched, and see whether their logs are finite."""
+        for step, logs in self._pending:
+            self._logs = {name: float(keras.ops.convert_to_numpy(value)) for name, value in logs.items()}
+            for name, value in self._logs.items():
+                if not math.isfinite(value):
+                    raise TrainingFailed(self._explain_nan(name, value, step))
+        self._pending.clear()
+        self._looked = time.perf_counter()
+
+    @contextmanager
+    def logs_on_device(self, callbacks: Sequence[keras.callbacks.Callback]):
+        """Within, a step's logs come here as they are, and the device need not be waited for after every step.
+
+        Keras turns them into numbers for its callbacks each time. The last step of an interval returns them as ever, and
+        so do all where one of `callbacks` has something to do in between.
+        """
+        hooks = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+        stock = [getattr(keras.callbacks.Callback, hook) for hook in hooks]
+        self._keeps_logs = all(
+            getattr(getattr(c, hook), "__func__", None) is f
+            for c in callbacks
+            for hook, f in zip(hooks, stock, strict=True)
+        )
+        try:
+            yield
+        finally:
+            if self._take_step:
+                self.model.train_function, self._take_step = self._take_step, None
+
+    def _step_without_logs(self, *arguments):
+        result, with_state = self._take_step(*arguments), keras.backend.backend() == "jax"
+        if self.step + 1 == self._interval_end:
+            return result
+        self._pending.append((self.step + 1, result[0] if with_state else result))
+        return ({}, *result[1:]) if with_state else {}
 
     def on_epoch_end(self, epoch, logs=None):
         self.timing.interval()
@@ -246,13 +299,13 @@ class Loop(keras.callbacks.Callback):
     def best_here(self) -> bool:
         """Return whether the metric that `fit.best` names is at its best at this step."""
         wanted = self.settings["best"]
-        best = self.history.best(wanted) if wanted else None
+        best = self.history.best(wanted, since=self.best_from) if wanted else None
         return best is not None and best[1] == self.step
 
     def keep_best(self) -> None:
         """Keep this step's checkpoint and network as the best ones."""
         checkpoint.keep_best(checkpoint.found(self.folder.checkpoints)[-1])
-        with written_whole(self.folder.best) as beside:
+        with writing(self.folder.best), written_whole(self.folder.best) as beside:
             shutil.copyfile(self.folder.model, beside)
 
     def save(self) -> None:
@@ -266,7 +319,7 @@ class Loop(keras.callbacks.Callback):
 
     def save_network(self) -> None:
         """Write the plain network, whole or not at all."""
-        with averaged(self.model), written_whole(self.folder.model) as beside:
+        with averaged(self.model), writing(self.folder.model), written_whole(self.folder.model) as beside:
             self.model.network.save(beside)
 
     def stop_early(self) -> None:
@@ -292,10 +345,10 @@ class Loop(keras.callbacks.Callback):
                 f"Resume with: kvzoo resume {shlex.quote(str(self.folder.path))}"
             )
 
-    def _explain_nan(self, name: str, value: float) -> str:
+    def _explain_nan(self, name: str, value: float, step: int) -> str:
         saved = checkpoint.found(self.folder.checkpoints)
         good = f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
-        return f"{name} is {value} at step {self.step}; {good}"
+        return f"{name} is {value} at step {step}; {good}"
 
 
 @contextmanager
