@@ -115,12 +115,11 @@ def prepare(
     A call that was cut goes on where it was when it is made again. What is left out is told in the store and in
     OUT.skipped.csv.
     """
-    from filelock import FileLock, Timeout
-
     from kvzoo.data.kind import source_for
     from kvzoo.data.prepare import Settings
     from kvzoo.data.remote import local
     from kvzoo.data.source import regroup, resample
+    from kvzoo.files import Locked, WriterLock, check_writable
 
     path, file = local(path), Path(out)
     if file.suffix.lower() not in (".h5", ".hdf5"):
@@ -134,26 +133,31 @@ def prepare(
     said = {"source": name, "options": given, "size": size, "channels": channels, "fps": fps, "fit": fit}
     said |= {"stabilise": stabilise, "group": group}
     made_from = _made_from(Path(path), file, said)
-    lock = file.with_name(f".{file.name}.lock")
+    lock = WriterLock(file.with_name(f".{file.name}.lock"))
     try:
+        if holder := lock.holder():
+            raise Locked(holder)
+        if file.exists():
+            _say_finished(file, made_from)
+            return
+        check_writable(file)
+        # What is refused here leaves nothing behind: the lock's file stays once it exists.
+        opened = spec.load()(**given)
+        opened.whole = fit == "whole"
+        videos = regroup(opened.videos, group) if group and opened.videos else opened.videos
+        if fps:
+            videos = [resample(video, fps) for video in videos]
         file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=0):
+        with lock:
             if file.exists():
                 _say_finished(file, made_from)
                 return
-            opened = spec.load()(**given)
-            opened.whole = fit == "whole"
-            videos = regroup(opened.videos, group) if group and opened.videos else opened.videos
-            if fps:
-                videos = [resample(video, fps) for video in videos]
             click.echo(f"{path}: {len(videos)} {name}, {sum(video.frames for video in videos)} frames")
             done = _prepared(opened, videos, file, settings, made_from, workers)
-    except Timeout:
-        raise InputError(f"--out {out}: another process is preparing it") from None
+    except Locked as holder:
+        raise InputError(f"--out {out}: {holder} is preparing it") from None
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror or error}") from None
-    finally:
-        lock.unlink(missing_ok=True)
     click.echo(f"{done.clips} clips, {done.frames} frames of {size}x{size}x{channels} in {file}{_skipped(file, done)}")
 
 

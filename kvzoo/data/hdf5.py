@@ -21,6 +21,7 @@ import numpy as np
 from kvzoo.data.remote import tfio_mismatch
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, square
 from kvzoo.errors import InputError
+from kvzoo.files import written_whole
 
 VERSION = 1
 STRING = h5py.string_dtype("utf-8")
@@ -45,24 +46,20 @@ def write_store(
         made_from: what identifies files and settings.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.part")
     offsets = np.concatenate([[0], np.cumsum([clip.frames for clip in clips], dtype=np.int64)])
-    try:
-        with h5py.File(beside, "w", libver=("earliest", "v110")) as file:
-            file.attrs.update(version=VERSION, shape=np.array(shape, np.int64), made_from=made_from)
-            fill(file.create_dataset("frames", (int(offsets[-1]), int(np.prod(shape))), np.uint8))
-            file["offsets"] = offsets
-            file["fps"] = np.array([clip.fps for clip in clips], np.float64)
-            for name in ("name", "label", "group"):
-                _write_texts(file, f"{name}s", [getattr(clip, name) for clip in clips])
-            skipped = list(skipped)
-            for name in ("name", "reason"):
-                _write_texts(file, f"skipped/{name}s", [getattr(each, name) for each in skipped])
-        with open(beside, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with (
+        written_whole(path, durable=True) as temporary,
+        h5py.File(temporary, "w", libver=("earliest", "v110")) as file,
+    ):
+        file.attrs.update(version=VERSION, shape=np.array(shape, np.int64), made_from=made_from)
+        fill(file.create_dataset("frames", (int(offsets[-1]), int(np.prod(shape))), np.uint8))
+        file["offsets"] = offsets
+        file["fps"] = np.array([clip.fps for clip in clips], np.float64)
+        for name in ("name", "label", "group"):
+            _write_texts(file, f"{name}s", [getattr(clip, name) for clip in clips])
+        skipped = list(skipped)
+        for name in ("name", "reason"):
+            _write_texts(file, f"skipped/{name}s", [getattr(each, name) for each in skipped])
 
 
 def _write_texts(file: h5py.File, name: str, texts: list[str]) -> None:

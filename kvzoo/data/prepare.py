@@ -28,6 +28,7 @@ from kvzoo.data.hdf5 import write_store
 from kvzoo.data.source import CHUNK, BrokenVideo, Skipped, Source, Video
 from kvzoo.data.steady import camera_path, corrections, steadied
 from kvzoo.errors import InputError
+from kvzoo.files import leftovers, written_whole
 from kvzoo.process import cores
 
 SPAN = 16 * CHUNK  # frames decoded again, at most, of a video that was cut; fewer where they are large
@@ -90,7 +91,7 @@ def prepare(
     Args:
         source: decodes them; what it skipped is told in the store, too.
         videos: of the source, with the names, groups, labels and rates that they shall have.
-        out: the store; the folder beside it is this call's alone.
+        out: the store; it and the folder beside it are this call's alone.
         settings: what frames become.
         made_from: what identifies files and settings; what another one left is begun anew.
         workers: processes; one for each core when None.
@@ -100,6 +101,8 @@ def prepare(
         InputError: nothing can be decoded.
     """
     work = out.with_name(f"{out.name}.work")
+    for left in leftovers(out):
+        left.unlink(missing_ok=True)
     _begin_work(work, made_from)
     _decode_all(source, videos, work, settings, workers or cores(), progress)
     clips, parts, skipped = [], [], list(source.skipped)
@@ -323,7 +326,5 @@ def _write_result(work: Path, index: int, frames: int, reason: str) -> None:
 
 
 def _write(file: Path, data: bytes | memoryview) -> None:
-    """Write a file whole or not at all."""
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    os.replace(beside, file)
+    with written_whole(file) as temporary:
+        temporary.write_bytes(data)
