@@ -57,9 +57,13 @@ class Clips:
         for i in self._first_and_others(index, rng):
             video = self.videos[i]
             try:
-                return self.read(video, self.sampler.draw(self.length(video), rng), rng)
+                example = self.read(video, self.sampler.draw(self.length(video), rng), rng)
             except BrokenVideo as error:
                 self._report(i, str(error))
+            else:
+                if faults := self.source.faults_in_words(video):
+                    self._report(i, faults, "damaged")
+                return example
         name, reason = self.videos[index].name, self.broken[index]
         raise InputError(f"none of {len(self.videos)} videos can be decoded, such as {name}: {reason}")
 
@@ -126,12 +130,12 @@ class Clips:
     def _within(self, indices: np.ndarray, frames: int) -> np.ndarray:
         return indices % frames if self.short == "loop" else np.minimum(indices, frames - 1)
 
-    def _report(self, index: int, reason: str) -> None:
+    def _report(self, index: int, reason: str, what: str = "skipped") -> None:
         with self._lock:
             if index not in self.broken:
                 self.broken[index] = reason
                 level = logging.WARNING if len(self.broken) <= SHOWN else logging.DEBUG
-                log.log(level, "skipped %s: %s", self.videos[index].name, reason)
+                log.log(level, "%s %s: %s", what, self.videos[index].name, reason)
 
 
 @dataclass(frozen=True)

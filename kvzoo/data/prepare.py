@@ -226,7 +226,9 @@ def _decode(index: int, video: Video) -> None:
     begun = work / f"{index:07d}.begun"
     begun.touch()
     _beat()
-    frames, reason = 0, ""
+    frames, reason, noted = 0, "", work / f"{index:07d}.faults"
+    if noted.exists():  # of the spans that are there
+        source.note_faults(video, {int(i): fault for i, fault in json.loads(noted.read_text(encoding="utf-8")).items()})
     try:
         moves = _moves(work, index, source, video, settings) if settings.stabilise else None
         for first in range(0, video.frames, settings.span):
@@ -241,12 +243,15 @@ def _decode(index: int, video: Video) -> None:
                             count.value += len(span[-1])
                 finally:
                     frames += sum(map(len, span))
+                    if faults := source.faults(video):
+                        _write(noted, json.dumps(faults).encode())
                     if span:
                         _write(file, np.concatenate(span).data)
             else:
                 frames += stop - first
                 with count.get_lock():
                     count.value += stop - first
+        reason = source.faults_in_words(video)
     except BrokenVideo as error:
         kept = f", the first {frames} of {video.frames} frames are kept" if frames else ""
         reason = f"{error}{kept}"

@@ -20,7 +20,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from kvzoo.data import layouts
-from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
+from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, find_files, label_of, square
 from kvzoo.errors import InputError
 from kvzoo.media.containers import open_container
 
@@ -74,8 +74,11 @@ class Videos(Source):
             raise InputError(f"data.csv: the layout {layout} has lists of its own; give one of the two")
         if layout:
             rows = layouts.rows_of(layout, folder, ENDINGS, lists, fold, part)
+        elif csv:
+            rows = _rows_of(Path(csv), folder)
         else:
-            rows = _rows_of(Path(csv), folder) if csv else [{"path": file} for file in files_under(folder, ENDINGS)]
+            found, skipped = find_files(folder, ENDINGS)
+            rows = [{"path": file} for file in found]
         files = list(dict.fromkeys(row["path"] for row in rows))
         with ThreadPoolExecutor(8) as pool:
             opened = dict(zip(files, pool.map(lambda file: _open(file, folder), files), strict=True))
