@@ -101,10 +101,10 @@ def missing_numbers(names: Sequence[str]) -> str:
 
     Numbers may rise by any step, but by the same one between most names: times, for one, are no numbering.
     """
-    numbered = [re.fullmatch(r"(.*?)(\d+)(\D*)", name, re.DOTALL) for name in names]
+    numbered = [re.fullmatch(r"(.*?)(\d+)(\D*)", Path(name).stem, re.DOTALL) for name in names]
     pairs = [
-        (before[0], int(after[2]) - int(before[2]))
-        for before, after in pairwise(numbered)
+        (name, int(after[2]) - int(before[2]))
+        for name, (before, after) in zip(names, pairwise(numbered), strict=False)
         if before and after and (before[1], before[3]) == (after[1], after[3])
     ]
     if not pairs:

@@ -24,6 +24,7 @@ from kvzoo.errors import InputError
 from kvzoo.files import written_whole
 
 VERSION = 1
+MOST_BYTES = 1 << 26  # read at once where they are copied; Windows reads less than 2 GiB
 STRING = h5py.string_dtype("utf-8")
 
 
@@ -151,16 +152,26 @@ class Hdf5(Source):
             if self.begin is None and self._file is None:
                 self._file = open_store(self.path)
             elif self.begin is not None and self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_RDONLY)
+                self._descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         if self.begin is None:
             self._file["frames"].read_direct(rows, np.s_[first : first + len(rows)])
             return
         memory, at = memoryview(rows).cast("B"), self.begin + first * rows.shape[1]
         while memory:
-            count = os.preadv(self._descriptor, [memory], at)
+            count = self._read_at(memory, at)
             if not count:
                 raise OSError("the store was cut short")
             memory, at = memory[count:], at + count
+
+    def _read_at(self, memory: memoryview, at: int) -> int:
+        """Read bytes of the file from a position on into memory; returns how many were read."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self._descriptor, [memory], at)
+        with self._lock:  # Windows and macOS before 11 have a position only, which threads share
+            os.lseek(self._descriptor, at, os.SEEK_SET)
+            part = os.read(self._descriptor, min(len(memory), MOST_BYTES))
+        memory[: len(part)] = part
+        return len(part)
 
 
 def open_store(path: str | os.PathLike) -> h5py.File:

@@ -137,7 +137,7 @@ class Source:
     def faults_in_words(self, video: Video) -> str:
         """Return the faults that were noted of a video, in one line; "" where there are none."""
         faults = self.faults(video)
-        return f"{len(faults)} frames have faults, such as {faults[min(faults)]}" if faults else ""
+        return f"frames with faults: {len(faults)}, such as {faults[min(faults)]}" if faults else ""
 
     def fingerprint(self) -> str:
         """Return a hash over what the source holds: names, lengths, groups and labels, not pixels."""
