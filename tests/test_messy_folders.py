@@ -91,6 +91,17 @@ def test_linked_folders_are_entered_once(tmp_path):
     assert source_for(data) == "videos" and len(Videos(str(tmp_path / "data" / "run")).videos) == 1
 
 
+def test_check_counts_what_no_source_reads(messy):
+    said = run("check", messy)
+    assert "clips      2" in said and "broken     0" in said
+    assert "not read   .png (6)" in said
+    (messy / "photo.heic").write_text("x")
+    try:
+        assert "not read   .mp4 (2), .heic (1)" in run("check", messy, "--source", "frames")
+    finally:
+        (messy / "photo.heic").unlink()
+
+
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     write_frames(tmp_path / "a", 2)
     write_frames(tmp_path / "b", 2)

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
@@ -238,7 +239,7 @@ def check(
     videos = regroup(opened.videos, pattern) if pattern and opened.videos else opened.videos
     with progress(sum(video.frames for video in videos)) as update:
         findings = read_all(opened, videos, update)
-    rows = [("source", name), *report(findings, opened)]
+    rows = [("source", name), *report(findings, opened), *_not_read(source, opened)]
     if wanted:
         rows += [("recipe", line) for line in usable([each.video for each in findings.seen], wanted)]
     for what, value in rows:
@@ -257,6 +258,21 @@ def check(
         click.echo(f"contact sheet in {html}")
     if not findings.seen:
         raise InputError(f"{source}: nothing in it can be used")
+
+
+def _not_read(path: str, source) -> list[tuple[str, str]]:
+    """Return a row that counts the files of a folder that a source does not list, by their endings."""
+    from kvzoo.data.source import all_files
+
+    if not os.path.isdir(path):
+        return []
+    known = {file for video in source.videos for file in source.files_of(video)}
+    known |= {
+        os.path.normpath(os.path.join(path, each.name)) for each in source.skipped
+    }  # a file, or a sequence's folder
+    left = [file for file in all_files(path)[0] if not known & {str(file), str(file.parent)}]
+    endings = Counter(file.suffix.lower() or file.name for file in left).most_common(SHOWN)
+    return [("not read", ", ".join(f"{ending} ({count})" for ending, count in endings))] if endings else []
 
 
 def _printable(name: str) -> str:

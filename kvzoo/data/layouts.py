@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvzoo.data.source import files_under
+from kvzoo.data.source import files_under, is_no_data
 from kvzoo.errors import InputError
 
 HMDB_PARTS = {"1": "train", "2": "test"}  # 0: in neither
@@ -61,7 +61,7 @@ def _ucf101(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> I
 
 
 def _hmdb51(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> Iterator[dict]:
-    tables = sorted(lists.glob(f"*_test_split{fold}.txt"))
+    tables = sorted(file for file in lists.glob(f"*_test_split{fold}.txt") if not is_no_data(file.name))
     if not tables:
         raise InputError(f"data.lists: {lists}: no file *_test_split{fold}.txt, as HMDB51 has them")
     for table in tables:
