@@ -55,6 +55,21 @@ def written_whole(path: str | os.PathLike, durable: bool = False):
             remove()
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Raise where a file could not be created, though folders on the way to it need not exist yet.
+
+    Raises:
+        OSError: the nearest folder that exists cannot be written to, or is none.
+    """
+    folder = Path(path).absolute().parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
 def leftovers(path: str | os.PathLike) -> list[Path]:
     """Return the temporary files that killed processes left of one file, or, of a folder, in it and below.
 

@@ -1,10 +1,13 @@
 """Data behind http and s3 addresses, from real servers on loopback, by fsspec and by tensorflow-io; the reader tfio."""
 
 import http.server
+import io
 import socket
+import sys
 import threading
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,6 +119,98 @@ def test_a_recipe_reads_an_address(web, bucket, reader):
         held_out = data.validation.videos
         assert {v.label for v in data.training.videos + held_out} == {"wave", "bend"}
         assert numbers(data.training.source, data.training.videos[0]) == list(range(20))
+
+
+ESCAPES = [
+    "../../up.txt",
+    "a/../../up.txt",
+    "/../up.txt",
+    "a\\..\\..\\up.txt",
+    "C:/up.txt",
+    "C:up.txt",
+    "a\0.txt",
+    "..",
+]
+
+
+class Bucket:
+    """A file system as fsspec's and, as `tf.io.gfile` has it, tensorflow-io's, with one good key and another one."""
+
+    def __init__(self, key: str):
+        self.keys = ("good/12:30.txt", key)
+
+    def find(self, root, detail=False):
+        return {f"{root}/{key}": {"size": 4} for key in self.keys}
+
+    def get_file(self, key, target):
+        Path(target).write_text("text")
+
+    def isdir(self, path):
+        return True
+
+    def walk(self, folder):
+        yield folder, (), self.keys
+
+    def stat(self, path):
+        return SimpleNamespace(length=4)
+
+    def GFile(self, path, mode):
+        return io.BytesIO(b"text")
+
+
+@pytest.fixture(params=["fsspec", "tfio"])
+def fetch_from(request, tmp_path, monkeypatch):
+    """A function that fetches a prefix of a given bucket, by each of the two readers, into tmp_path/cache."""
+    monkeypatch.setenv("KVZOO_CACHE", str(tmp_path / "cache"))
+
+    def fetch(files: Bucket) -> str:
+        if request.param == "fsspec":
+            core = SimpleNamespace(url_to_fs=lambda path, **options: (files, path.removeprefix("s3://")))
+            monkeypatch.setattr(remote, "tfio_mismatch", lambda: "this test wants fsspec")
+            monkeypatch.setattr(remote.importlib.util, "find_spec", lambda name: True)
+            monkeypatch.setitem(sys.modules, "fsspec", SimpleNamespace(core=core))
+        else:
+            from kvzoo.run import tfio
+
+            monkeypatch.setattr(remote, "tfio_mismatch", lambda: "")
+            monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(io=SimpleNamespace(gfile=files)))
+            monkeypatch.setitem(sys.modules, "tensorflow_io", SimpleNamespace())
+            monkeypatch.setattr(remote, "_by_tfio", tfio.fetch)
+        return remote.local("s3://bucket/clips")
+
+    return fetch
+
+
+@pytest.mark.parametrize("key", ESCAPES)
+def test_a_key_that_leads_out_of_the_cache_is_refused_before_anything_is_written(tmp_path, fetch_from, key):
+    with pytest.raises(InputError, match="would be written outside of .*clips") as raised:
+        fetch_from(Bucket(key))
+    assert "\n" not in str(raised.value) and not list(tmp_path.rglob("*.txt"))
+
+
+def test_a_link_within_the_cache_is_not_followed(tmp_path, fetch_from):
+    here = Path(fetch_from(Bucket("a/b/1.txt")))
+    assert sorted(file.relative_to(here).as_posix() for file in here.rglob("*.txt")) == ["a/b/1.txt", "good/12:30.txt"]
+    assert not list(tmp_path.rglob(".*.part*"))
+    (tmp_path / "out").mkdir()
+    (here / "planted").symlink_to(tmp_path / "out")
+    with pytest.raises(InputError, match="would be written outside"):
+        fetch_from(Bucket("planted/up.txt"))
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/..", "s3://bucket/a/..", "s3://bucket/."])
+def test_an_address_that_ends_in_dots_is_refused(tmp_path, monkeypatch, address):
+    monkeypatch.setenv("KVZOO_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="would be written outside"):
+        remote.local(address)
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KVZOO_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="file/remote/.*: Not a directory; KVZOO_CACHE names another folder"):
+        remote.local("http://127.0.0.1:9/a.h5")
 
 
 def test_what_is_missing_is_said(monkeypatch, tmp_path):

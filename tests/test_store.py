@@ -24,6 +24,7 @@ from kvzoo.data.prepare import Settings, prepare
 from kvzoo.data.source import Skipped, Source, Video
 from kvzoo.data.videos import Videos
 from kvzoo.errors import InputError
+from kvzoo.files import WriterLock
 from kvzoo.recipe.resolve import check_data
 
 
@@ -100,7 +101,8 @@ def test_a_store_gives_what_its_source_gives(clips, store):
     }
     rows = (store.with_name("clips.skipped.csv")).read_text().splitlines()
     assert rows[0] == "name,reason" and len(rows) == 3 and rows[1].startswith("bend/text.mp4,")
-    assert sorted(file.name for file in store.parent.iterdir()) == ["clips.h5", "clips.skipped.csv"]
+    names = sorted(file.name for file in store.parent.iterdir())
+    assert names == [".clips.h5.lock", "clips.h5", "clips.skipped.csv"]
 
 
 def test_indices_in_any_order_repeated_and_at_another_size(store):
@@ -135,6 +137,18 @@ def test_prepare_refuses_in_one_line(clips, store, tmp_path, monkeypatch, args, 
     with pytest.raises(InputError, match=words) as raised:
         run("prepare", *(arg.format(clips=clips, store=store) for arg in args))
     assert "\n" not in str(raised.value) and not list(tmp_path.iterdir())
+
+
+def test_a_store_has_one_writer_however_many_are_refused(clips, tmp_path):
+    out = tmp_path / "a.h5"
+    with WriterLock(tmp_path / ".a.h5.lock"):
+        for _ in range(3):
+            with pytest.raises(InputError, match=f"--out .*a.h5: process {os.getpid()} on .* is preparing it"):
+                run("prepare", clips, "--out", out)
+        assert [file.name for file in tmp_path.iterdir()] == [".a.h5.lock"]
+    (tmp_path / ".a.12345678.part.h5").write_text("what a killed process left")
+    run("prepare", clips, "--out", out, "--size", 8)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".a.h5.lock", "a.h5", "a.skipped.csv"]
 
 
 def test_options_of_prepare(clips, tmp_path):
@@ -247,7 +261,7 @@ def test_killed_at_random_moments_ends_with_an_equal_store(clips, tmp_path, kill
     assert killed
     assert_same(tmp_path / "whole.h5", out)
     assert sorted(f.name for f in tmp_path.iterdir()) == [
-        *("clips", "cut.h5", "cut.skipped.csv", "whole.h5", "whole.skipped.csv"),
+        *(".cut.h5.lock", ".whole.h5.lock", "clips", "cut.h5", "cut.skipped.csv", "whole.h5", "whole.skipped.csv"),
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kvzoo.apps.outputs import check_file
+from kvzoo.data.images import BROKEN, pixels
 from kvzoo.data.source import square
 from kvzoo.errors import InputError, did_you_mean
 from kvzoo.media.clips import stack, strip, write_gif, write_mp4, write_png, written_whole
@@ -126,23 +127,20 @@ def check(run, out, count=16, *, labels=(), images=(), interpolate=False, overwr
 
 
 def _read_images(files: Sequence[str | os.PathLike], clip_shape: Sequence[int]) -> tuple[np.ndarray, list[str]]:
-    from PIL import Image, ImageOps
-
     if not files:
         raise InputError("--image: the generator goes on from a still image: give one")
     _, image_size, _, channels = clip_shape
     out, notes = [], []
     for file in files:
         try:
-            with Image.open(file) as image:
-                pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            image = pixels(file)
+        except BROKEN:
             raise InputError(f"--image {file}: cannot be read as an image") from None
-        height, width = pixels.shape[:2]
+        height, width = image.shape[:2]
         if (height, width) != (image_size, image_size):
             cut = "" if height == width else "cut to its centred square and "
             notes.append(f"{file}: {width}x{height}, {cut}resized to {image_size}x{image_size}")
-        out.append(square(pixels, image_size, channels))
+        out.append(square(image, image_size, channels))
     return np.stack(out), notes
 
 

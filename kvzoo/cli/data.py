@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from itertools import groupby
@@ -139,12 +140,11 @@ def prepare(
     A call that was cut goes on where it was when it is made again. What is left out is told in the store and in
     OUT.skipped.csv.
     """
-    from filelock import FileLock, Timeout
-
     from kvzoo.data.kind import source_for
     from kvzoo.data.prepare import Settings
     from kvzoo.data.remote import local
     from kvzoo.data.source import regroup, resample
+    from kvzoo.files import Locked, WriterLock, check_writable
 
     path, file = local(path), Path(out)
     if file.suffix.lower() not in (".h5", ".hdf5"):
@@ -158,26 +158,31 @@ def prepare(
     said = {"source": name, "options": given, "size": size, "channels": channels, "fps": fps, "fit": fit}
     said |= {"stabilise": stabilise, "group": group}
     made_from = _made_from(Path(path), file, said)
-    lock = file.with_name(f".{file.name}.lock")
+    lock = WriterLock(file.with_name(f".{file.name}.lock"))
     try:
+        if holder := lock.holder():
+            raise Locked(holder)
+        if file.exists():
+            _say_finished(file, made_from)
+            return
+        check_writable(file)
+        # What is refused here leaves nothing behind: the lock's file stays once it exists.
+        opened = spec.load()(**given)
+        opened.whole = fit == "whole"
+        videos = regroup(opened.videos, group) if group and opened.videos else opened.videos
+        if fps:
+            videos = [resample(video, fps) for video in videos]
         file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=0):
+        with lock:
             if file.exists():
                 _say_finished(file, made_from)
                 return
-            opened = spec.load()(**given)
-            opened.whole = fit == "whole"
-            videos = regroup(opened.videos, group) if group and opened.videos else opened.videos
-            if fps:
-                videos = [resample(video, fps) for video in videos]
             click.echo(f"{path}: {len(videos)} {name}, {sum(video.frames for video in videos)} frames")
             done = _prepared(opened, videos, file, settings, made_from, workers)
-    except Timeout:
-        raise InputError(f"--out {out}: another process is preparing it") from None
+    except Locked as holder:
+        raise InputError(f"--out {out}: {holder} is preparing it") from None
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror or error}") from None
-    finally:
-        lock.unlink(missing_ok=True)
     click.echo(f"{done.clips} clips, {done.frames} frames of {size}x{size}x{channels} in {file}{_skipped(file, done)}")
 
 
@@ -207,13 +212,23 @@ def _prepared(opened, videos: list, file: Path, settings, made_from: str, worker
 
 @command.command()
 @click.argument("source")
+@click.option(
+    "--source",
+    "kind",
+    type=click.Choice(("auto", "videos", "frames", "strips", "npy", "hdf5")),
+    default="auto",
+    show_default=True,
+    help="What SOURCE is a folder of.",
+)
 @click.option("--recipe", help="Say what this recipe can use of it.")
 @click.option("--group", metavar="REGEX", help="Finds in a name what must not be split; the recipe's when left out.")
 @click.option("--html", type=click.Path(), help="Write a contact sheet, one page that needs nothing else.")
 @click.option(
     "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the source, such as csv=table.csv."
 )
-def check(source: str, recipe: str | None, group: str | None, html: str | None, options: tuple[str, ...]) -> None:
+def check(
+    source: str, kind: str, recipe: str | None, group: str | None, html: str | None, options: tuple[str, ...]
+) -> None:
     """Read all of SOURCE once and say what is in it: a folder of videos, frames or strips, a store, or a source's name.
 
     Finds what is broken, duplicates (coded again, too) and mirror images, and how labels and groups are balanced.
@@ -223,16 +238,22 @@ def check(source: str, recipe: str | None, group: str | None, html: str | None, 
     from kvzoo.data.kind import source_for
     from kvzoo.data.remote import local
     from kvzoo.data.source import regroup
+    from kvzoo.files import check_writable, written_whole
     from kvzoo.recipe.resolve import load
 
     wanted = load(recipe, check_paths=False) if recipe else None
     if html and Path(html).is_dir():
         raise InputError(f"--html {html}: is a folder; a file is wanted")
+    if html:
+        try:
+            check_writable(html)
+        except OSError as error:
+            raise InputError(f"--html {html}: {error.strerror}") from None
     given = parse_pairs(options, "-o", "csv=table.csv")
     source = local(source)
     if os.path.exists(source):
-        name, given = source_for(source), {"path": source, **given}
-    elif os.sep in source:
+        name, given = source_for(source) if kind == "auto" else kind, {"path": source, **given}
+    elif os.sep in source or kind != "auto":
         raise InputError(f"{source}: no such file or folder")
     else:
         name = source
@@ -242,19 +263,17 @@ def check(source: str, recipe: str | None, group: str | None, html: str | None, 
     videos = regroup(opened.videos, pattern) if pattern and opened.videos else opened.videos
     with progress(sum(video.frames for video in videos)) as update:
         findings = read_all(opened, videos, update)
-    rows = [("source", name), *report(findings, opened)]
+    rows = [("source", name), *report(findings, opened), *_not_read(source, opened)]
     if wanted:
         rows += [("recipe", line) for line in usable([each.video for each in findings.seen], wanted)]
     for what, value in rows:
-        click.echo(f"{what:11}{value}")
+        click.echo(f"{what:11}{_printable(value)}")
     for kind, pairs in (("duplicates", findings.duplicates), ("mirrors", findings.mirrors)):
         for a, b in pairs[:SHOWN]:
             click.echo(f"  {kind}: {_printable(a)} = {_printable(b)}")
     for each in findings.skipped[:SHOWN]:
-        click.echo(f"  broken: {_printable(each.name)}: {each.reason}")
+        click.echo(f"  broken: {_printable(each.name)}: {_printable(each.reason)}")
     if html:
-        from kvzoo.media.clips import written_whole
-
         try:
             with written_whole(html) as beside:
                 beside.write_text(sheet(findings, rows, source), encoding="utf-8")
@@ -265,15 +284,33 @@ def check(source: str, recipe: str | None, group: str | None, html: str | None, 
         raise InputError(f"{source}: nothing in it can be used")
 
 
+def _not_read(path: str, source) -> list[tuple[str, str]]:
+    """Return a row that counts the files of a folder that a source does not list, by their endings."""
+    from kvzoo.data.source import all_files
+
+    if not os.path.isdir(path):
+        return []
+    known = {file for video in source.videos for file in source.files_of(video)}
+    known |= {
+        os.path.normpath(os.path.join(path, each.name)) for each in source.skipped
+    }  # a file, or a sequence's folder
+    left = [file for file in all_files(path)[0] if not known & {str(file), str(file.parent)}]
+    endings = Counter(file.suffix.lower() or file.name for file in left).most_common(SHOWN)
+    return [("not read", ", ".join(f"{ending} ({count})" for ending, count in endings))] if endings else []
+
+
 def _printable(name: str) -> str:
-    return name.encode("utf-8", "replace").decode()
+    """Return a file's name as one line that any terminal can show: control characters and odd bytes escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _made_from(path: Path, out: Path, said: dict) -> str:
     """Return a hash over the settings and over names, sizes and times of all files; what `out` writes is left out."""
+    from kvzoo.data.source import all_files
+
     digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
-    own = (str(out), f"{out}.work{os.sep}", str(out.with_name(f".{out.name}")))
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+    own = (str(out), f"{out}.work{os.sep}")
+    for file in [path] if path.is_file() else all_files(path)[0]:
         if file.is_file() and not str(file).startswith(own) and file.name != f"{out.stem}.skipped.csv":
             status = file.stat()
             digest.update(os.fsencode(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n"))
@@ -312,7 +349,7 @@ def _runs(videos: Iterable, values_of: Callable) -> list[tuple[str, int, int, fl
 
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
-    from kvzoo.media.clips import written_whole
+    from kvzoo.files import written_whole
 
     with (
         written_whole(path) as beside,

@@ -114,6 +114,7 @@ def _read(source: Source, video: Video, progress: Callable[[int], None]) -> Seen
                 pictures.append(frames[place - first])
     if not signature:
         return Skipped(video.name, broken)
+    broken = broken or source.faults_in_words(video)
     signature += signature[-1:] * (PLACES - len(signature))
     motion = np.concatenate(motions)
     return Seen(
@@ -138,7 +139,8 @@ def _alike(seen: Sequence[Seen]) -> tuple[list[tuple[int, int]], list[tuple[int,
             found = near & (squared < SAME**2 * plain.shape[1])
             pairs += [(int(a) + first, int(b)) for a, b in np.argwhere(found) if a + first < b]
     # What does not move and is symmetric is its own mirror image.
-    return duplicates, [pair for pair in mirrors if pair not in set(duplicates)]
+    same = set(duplicates)
+    return duplicates, [pair for pair in mirrors if pair not in same]
 
 
 def usable(videos: Sequence[Video], recipe: Recipe) -> list[str]:

@@ -21,8 +21,10 @@ import numpy as np
 from kvzoo.data.remote import tfio_mismatch
 from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, square
 from kvzoo.errors import InputError
+from kvzoo.files import written_whole
 
 VERSION = 1
+MOST_BYTES = 1 << 26  # read at once where they are copied; Windows reads less than 2 GiB
 STRING = h5py.string_dtype("utf-8")
 
 
@@ -45,24 +47,20 @@ def write_store(
         made_from: what identifies files and settings.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.part")
     offsets = np.concatenate([[0], np.cumsum([clip.frames for clip in clips], dtype=np.int64)])
-    try:
-        with h5py.File(beside, "w", libver=("earliest", "v110")) as file:
-            file.attrs.update(version=VERSION, shape=np.array(shape, np.int64), made_from=made_from)
-            fill(file.create_dataset("frames", (int(offsets[-1]), int(np.prod(shape))), np.uint8))
-            file["offsets"] = offsets
-            file["fps"] = np.array([clip.fps for clip in clips], np.float64)
-            for name in ("name", "label", "group"):
-                _write_texts(file, f"{name}s", [getattr(clip, name) for clip in clips])
-            skipped = list(skipped)
-            for name in ("name", "reason"):
-                _write_texts(file, f"skipped/{name}s", [getattr(each, name) for each in skipped])
-        with open(beside, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with (
+        written_whole(path, durable=True) as temporary,
+        h5py.File(temporary, "w", libver=("earliest", "v110")) as file,
+    ):
+        file.attrs.update(version=VERSION, shape=np.array(shape, np.int64), made_from=made_from)
+        fill(file.create_dataset("frames", (int(offsets[-1]), int(np.prod(shape))), np.uint8))
+        file["offsets"] = offsets
+        file["fps"] = np.array([clip.fps for clip in clips], np.float64)
+        for name in ("name", "label", "group"):
+            _write_texts(file, f"{name}s", [getattr(clip, name) for clip in clips])
+        skipped = list(skipped)
+        for name in ("name", "reason"):
+            _write_texts(file, f"skipped/{name}s", [getattr(each, name) for each in skipped])
 
 
 def _write_texts(file: h5py.File, name: str, texts: list[str]) -> None:
@@ -154,16 +152,26 @@ class Hdf5(Source):
             if self.begin is None and self._file is None:
                 self._file = open_store(self.path)
             elif self.begin is not None and self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_RDONLY)
+                self._descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         if self.begin is None:
             self._file["frames"].read_direct(rows, np.s_[first : first + len(rows)])
             return
         memory, at = memoryview(rows).cast("B"), self.begin + first * rows.shape[1]
         while memory:
-            count = os.preadv(self._descriptor, [memory], at)
+            count = self._read_at(memory, at)
             if not count:
                 raise OSError("the store was cut short")
             memory, at = memory[count:], at + count
+
+    def _read_at(self, memory: memoryview, at: int) -> int:
+        """Read bytes of the file from a position on into memory; returns how many were read."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self._descriptor, [memory], at)
+        with self._lock:  # Windows and macOS before 11 have a position only, which threads share
+            os.lseek(self._descriptor, at, os.SEEK_SET)
+            part = os.read(self._descriptor, min(len(memory), MOST_BYTES))
+        memory[: len(part)] = part
+        return len(part)
 
 
 def open_store(path: str | os.PathLike) -> h5py.File:

@@ -1,15 +1,16 @@
 """What a path holds: videos, image sequences, strips or a store."""
 
+import logging
 import os
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image
-
 from kvzoo.data import images, videos
-from kvzoo.data.images import BROKEN
+from kvzoo.data.images import BROKEN, size_and_pages
 from kvzoo.data.source import files_under
 from kvzoo.errors import InputError
+
+log = logging.getLogger("kvzoo")
 
 LOOKED_AT = 20  # images, for whether they are strips
 
@@ -29,7 +30,9 @@ def source_for(path: str | os.PathLike) -> str:
             return name
         raise InputError(f"{path}: a folder, or a file that ends in {' '.join(by_ending)}, is wanted")
     files = files_under(path, videos.ENDINGS + images.ENDINGS)
-    if any(file.suffix.lower() in videos.ENDINGS for file in files):
+    if count := sum(file.suffix.lower() in videos.ENDINGS for file in files):
+        if count < len(files):
+            log.warning("%s: its %d images are left out; the source frames reads them", path, len(files) - count)
         return "videos"
     sizes = list(islice(filter(None, map(_size, files)), LOOKED_AT))
     return "strips" if sizes and all(max(s) > min(s) and max(s) % min(s) == 0 for s in sizes) else "frames"
@@ -37,7 +40,6 @@ def source_for(path: str | os.PathLike) -> str:
 
 def _size(file: Path) -> tuple[int, int] | None:
     try:
-        with Image.open(file) as image:
-            return image.size
+        return size_and_pages(file)[:2]
     except BROKEN:
         return None

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvzoo.data.source import files_under
+from kvzoo.data.source import files_under, is_no_data
 from kvzoo.errors import InputError
 
 HMDB_PARTS = {"1": "train", "2": "test"}  # 0: in neither
@@ -55,13 +55,13 @@ def _ucf101(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> I
                 f"data.lists: {table}: no such file; UCF101's splits are trainlist01.txt, testlist01.txt, …"
             )
         for line in filter(None, map(str.strip, table.read_text(encoding="utf-8").splitlines())):
-            name = line.split()[0]
+            name = re.sub(r"\s+\d+$", "", line)  # training lists have the class's number, too
             group = UCF_GROUP.search(name)
             yield _row(folder / name, Path(name).parent.name, group.group(1) if group else name, part)
 
 
 def _hmdb51(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> Iterator[dict]:
-    tables = sorted(lists.glob(f"*_test_split{fold}.txt"))
+    tables = sorted(file for file in lists.glob(f"*_test_split{fold}.txt") if not is_no_data(file.name))
     if not tables:
         raise InputError(f"data.lists: {lists}: no file *_test_split{fold}.txt, as HMDB51 has them")
     for table in tables:
@@ -82,10 +82,12 @@ def _kinetics(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) ->
     stems = {file.stem: file for file in files_under(folder, endings)}
     wanted = ("label", "youtube_id", "time_start", "time_end", "split")
     with open(lists, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if missing := [name for name in wanted if name not in (reader.fieldnames or ())]:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
+        if missing := [name for name in wanted if name not in reader.fieldnames]:
             raise InputError(f"{lists}:1: no column {missing[0]!r}; Kinetics has {', '.join(wanted)}")
-        for line in reader:
+        for cells in reader:
+            line = {name: (cells[name] or "").strip() for name in wanted}
             try:
                 start, end = float(line["time_start"]), float(line["time_end"])
             except (TypeError, ValueError):

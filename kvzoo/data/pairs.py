@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from kvzoo.data import videos as video_files
-from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of
-from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
+from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of, size_and_pages
+from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, find_files, label_of, square
 
 
 class Pairs(Source):
@@ -70,22 +69,23 @@ class _OfVideos:
 
 def _side(folder: Path, native_fps: float) -> tuple[dict[str, Video], list[Skipped]]:
     """Return what a folder holds by its name without ending, and what of it cannot be used."""
-    files = files_under(folder, ENDINGS + video_files.ENDINGS)
-    found, skipped = [], []
+    files, skipped = find_files(folder, ENDINGS + video_files.ENDINGS)
+    found = []
     if any(file.suffix.lower() in video_files.ENDINGS for file in files):
         source = video_files.Videos(str(folder))
         found += [replace(video, key=_OfVideos(source, video.key)) for video in source.videos]
-        skipped += source.skipped
+        skipped = list(dict.fromkeys(skipped + source.skipped))
     for file in files:
-        if file.suffix.lower() not in ENDINGS:
+        if file.suffix.lower() in video_files.ENDINGS:
             continue
         name = file.relative_to(folder).as_posix()
         try:
-            with Image.open(file):
-                pass
+            *_, pages = size_and_pages(file)
         except BROKEN as error:
             skipped.append(Skipped(name, reason_of(error)))
             continue
+        if pages > 1:
+            skipped.append(Skipped(name, f"{pages - 1} further pages are left out"))
         found.append(Video(name, 1, native_fps, group=name, label=label_of(file, folder), key=str(file)))
     stems = {video.name: Path(video.name).with_suffix("").as_posix() for video in found}
     counts = Counter(stems.values())

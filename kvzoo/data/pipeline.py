@@ -38,6 +38,7 @@ class Clips:
         short: "drop", "repeat_last" or "loop" for videos shorter than the sampler needs.
         classes: their names in order, where an example carries its class after its clip; else empty.
         broken: videos that turned out not to decode, wholly or in parts, by index, and why.
+        damaged: videos that lack frames which others take the place of, by index, and what is wrong.
     """
 
     source: Source
@@ -47,6 +48,7 @@ class Clips:
     short: str = "drop"
     classes: tuple[str, ...] = ()
     broken: dict[int, str] = field(default_factory=dict)
+    damaged: dict[int, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -59,9 +61,12 @@ class Clips:
         for i in self._first_and_others(index, rng):
             video = self.videos[i]
             try:
-                return self.read(video, self.sampler.draw(self.length(video), rng), rng)
+                example = self.read(video, self.sampler.draw(self.length(video), rng), rng)
             except BrokenVideo as error:
                 self.report(i, str(error))
+            else:
+                self.report_faults(i)
+                return example
         name, reason = self.videos[index].name, self.broken[index]
         raise InputError(f"none of {len(self.videos)} videos can be decoded, such as {name}: {reason}")
 
@@ -123,11 +128,19 @@ class Clips:
 
     def report(self, index: int, reason: str) -> None:
         """Note that a video does not decode, and log it once."""
+        self._log_once(self.broken, index, "skipped", reason)
+
+    def report_faults(self, index: int) -> None:
+        """Log once what is wrong with a video that decodes."""
+        if faults := self.source.faults_in_words(self.videos[index]):
+            self._log_once(self.damaged, index, "damaged", faults)
+
+    def _log_once(self, known: dict[int, str], index: int, what: str, reason: str) -> None:
         with self._lock:
-            if index not in self.broken:
-                self.broken[index] = reason
-                level = logging.WARNING if len(self.broken) <= SHOWN else logging.DEBUG
-                log.log(level, "skipped %s: %s", self.videos[index].name, reason)
+            if index not in known:
+                known[index] = reason
+                level = logging.WARNING if len(known) <= SHOWN else logging.DEBUG
+                log.log(level, "%s %s: %s", what, self.videos[index].name, reason)
 
 
 class FixedExamples:
@@ -171,6 +184,7 @@ class FixedExamples:
             except BrokenVideo as error:
                 self.clips.report(self.clips.videos.index(video), str(error))
                 continue
+            self.clips.report_faults(self.clips.videos.index(video))
             none = False
             size += sum(part.nbytes for part in example)
             if size <= self._hold:
@@ -228,8 +242,8 @@ def open_data(
         if classes is not None:
             tests[name] = replace(tests[name], classes=_classes(tests[name], clips.classes, test))
         skipped += more
-    validation = replace(clips, videos=held_out, broken={}) if held_out else None
-    return Data(replace(clips, videos=training, broken={}), validation, tests, tuple(skipped))
+    validation = replace(clips, videos=held_out, broken={}, damaged={}) if held_out else None
+    return Data(replace(clips, videos=training, broken={}, damaged={}), validation, tests, tuple(skipped))
 
 
 def _open(section: dict, shapes: Sequence[Sequence[int]]) -> tuple[Clips, list[Skipped]]:

@@ -28,6 +28,7 @@ from kvzoo.data.hdf5 import write_store
 from kvzoo.data.source import CHUNK, BrokenVideo, Skipped, Source, Video
 from kvzoo.data.steady import camera_path, corrections, steadied
 from kvzoo.errors import InputError
+from kvzoo.files import leftovers, written_whole
 from kvzoo.process import cores
 from kvzoo.signals import without_ctrl_c
 
@@ -91,7 +92,7 @@ def prepare(
     Args:
         source: decodes them; what it skipped is told in the store, too.
         videos: of the source, with the names, groups, labels and rates that they shall have.
-        out: the store; the folder beside it is this call's alone.
+        out: the store; it and the folder beside it are this call's alone.
         settings: what frames become.
         made_from: what identifies files and settings; what another one left is begun anew.
         workers: processes; one for each core when None.
@@ -101,6 +102,8 @@ def prepare(
         InputError: nothing can be decoded.
     """
     work = out.with_name(f"{out.name}.work")
+    for left in leftovers(out):
+        left.unlink(missing_ok=True)
     _begin_work(work, made_from)
     _decode_all(source, videos, work, settings, workers or cores(), progress)
     clips, parts, skipped = [], [], list(source.skipped)
@@ -225,7 +228,9 @@ def _decode(index: int, video: Video) -> None:
     begun = work / f"{index:07d}.begun"
     begun.touch()
     _beat()
-    frames, reason = 0, ""
+    frames, reason, noted = 0, "", work / f"{index:07d}.faults"
+    if noted.exists():  # of the spans that are there
+        source.note_faults(video, {int(i): fault for i, fault in json.loads(noted.read_text(encoding="utf-8")).items()})
     try:
         moves = _moves(work, index, source, video, settings) if settings.stabilise else None
         for first in range(0, video.frames, settings.span):
@@ -240,12 +245,15 @@ def _decode(index: int, video: Video) -> None:
                             count.value += len(span[-1])
                 finally:
                     frames += sum(map(len, span))
+                    if faults := source.faults(video):
+                        _write(noted, json.dumps(faults).encode())
                     if span:
                         _write(file, np.concatenate(span).data)
             else:
                 frames += stop - first
                 with count.get_lock():
                     count.value += stop - first
+        reason = source.faults_in_words(video)
     except BrokenVideo as error:
         kept = f", the first {frames} of {video.frames} frames are kept" if frames else ""
         reason = f"{error}{kept}"
@@ -325,7 +333,5 @@ def _write_result(work: Path, index: int, frames: int, reason: str) -> None:
 
 
 def _write(file: Path, data: bytes | memoryview) -> None:
-    """Write a file whole or not at all."""
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    os.replace(beside, file)
+    with written_whole(file) as temporary:
+        temporary.write_bytes(data)

@@ -5,6 +5,7 @@ kept at the size that was asked for in a cache of bounded bytes, so memory does 
 """
 
 import hashlib
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -20,6 +21,11 @@ from kvzoo.errors import InputError, did_you_mean
 CACHE_BYTES = 1 << 30
 CHUNK = 64  # frames decoded and cached together
 LOCKS = 64
+
+# What systems and programs leave among data, in lower case; so is every name that begins with a dot.
+NO_DATA = frozenset(
+    ("__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +90,7 @@ class Source:
         """Set up what belongs to this process: locks, and what is kept."""
         self._cache: OrderedDict[tuple, np.ndarray] = OrderedDict()
         self._cached_bytes = 0
+        self._faults: dict[object, dict[int, str]] = {}
         self._lock = threading.Lock()
         # Threads that want the same chunk wait for one decoding of it; others seldom share a lock.
         self._decoding = [threading.Lock() for _ in range(LOCKS)]
@@ -116,6 +123,22 @@ class Source:
     def files_of(self, video: Video) -> Sequence[str]:
         """Return the files that a video's frames come from, none of drawn ones."""
         return ()
+
+    def note_faults(self, video: Video, faults: dict[int, str]) -> None:
+        """Note frames that are not as their file should have them, and why; for `decode`, in indices of the file."""
+        if faults:
+            with self._lock:
+                self._faults.setdefault(video.key, {}).update(faults)
+
+    def faults(self, video: Video) -> dict[int, str]:
+        """Return the faults that were noted of a video, as far as it was read."""
+        with self._lock:
+            return dict(self._faults.get(video.key, {}))
+
+    def faults_in_words(self, video: Video) -> str:
+        """Return the faults that were noted of a video, in one line; "" where there are none."""
+        faults = self.faults(video)
+        return f"frames with faults: {len(faults)}, such as {faults[min(faults)]}" if faults else ""
 
     def fingerprint(self) -> str:
         """Return a hash over what the source holds: names, lengths, groups and labels, not pixels."""
@@ -197,19 +220,70 @@ def square(frame: np.ndarray, image_size: int, channels: int, whole: bool = Fals
     return frame if channels == 3 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None]
 
 
-def files_under(path: str | Path, endings: Iterable[str]) -> list[Path]:
-    """Return the files below a folder with one of these endings, sorted by path.
+def all_files(path: str | Path) -> tuple[list[Path], list[Skipped]]:
+    """Return the files below a folder, sorted by path, and what of it is left out and why.
+
+    Linked folders are entered, each folder once. Names that begin with a dot and those of NO_DATA are no data. A
+    link to a file that does not exist counts as a file: who opens it can say so.
 
     Raises:
-        InputError: the folder is not there or holds no such file.
+        InputError: there is no such folder, or it cannot be read.
     """
-    folder, endings = Path(path), tuple(endings)
+    folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in endings and f.is_file())
+    files, skipped, entered = [], [], set()
+    folders, links = [folder], []
+    while folders or links:
+        # Links come last, so that what lies below the folder itself is found there.
+        current = folders.pop() if folders else links.pop(0)
+        name = current.relative_to(folder).as_posix()
+        try:
+            if current != folder and current.parent.resolve().is_relative_to(current.resolve()):
+                skipped.append(Skipped(name, "a link to a folder that it lies in"))
+                continue
+            status = current.stat()
+            if (status.st_dev, status.st_ino) in entered:
+                skipped.append(Skipped(name, "a folder that is read already, under another name"))
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            children = [child for child in current.iterdir() if not is_no_data(child.name)]
+        except OSError as error:
+            if current == folder:
+                raise InputError(f"{folder}: {error.strerror}") from None
+            skipped.append(Skipped(name, (error.strerror or str(error)).lower()))
+            continue
+        for child in children:
+            if os.path.isdir(child):
+                (links if child.is_symlink() else folders).append(child)
+            elif os.path.isfile(child) or (child.is_symlink() and not os.path.exists(child)):
+                files.append(child)
+        links.sort()
+    return sorted(files), skipped
+
+
+def is_no_data(name: str) -> bool:
+    """Return whether a file or folder of this name is never data: hidden, or left by a system."""
+    return name.startswith(".") or name.lower() in NO_DATA
+
+
+def find_files(path: str | Path, endings: Iterable[str]) -> tuple[list[Path], list[Skipped]]:
+    """Return the files below a folder with one of these endings, sorted by path, and what of it is left out and why.
+
+    Raises:
+        InputError: there is no such folder, it cannot be read, or holds no such file.
+    """
+    endings = tuple(endings)
+    files, skipped = all_files(path)
+    files = [file for file in files if file.suffix.lower() in endings]
     if not files:
-        raise InputError(f"{folder}: no file with one of the endings {' '.join(sorted(endings))}")
-    return files
+        raise InputError(f"{path}: no file with one of the endings {' '.join(sorted(endings))}")
+    return files, skipped
+
+
+def files_under(path: str | Path, endings: Iterable[str]) -> list[Path]:
+    """Return the files of `find_files` alone."""
+    return find_files(path, endings)[0]
 
 
 def label_of(file: Path, folder: Path) -> str:

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of, size_of
-from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
+from kvzoo.data.images import BROKEN, ENDINGS, pixels, reason_of, size_and_pages, size_of
+from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, find_files, label_of, square
 from kvzoo.errors import InputError
 
 
 class Strips(Source):
-    """Images of whole clips: PNG, JPEG, BMP, TIFF or WebP; grey, RGB or RGBA; 8 or 16 bits.
+    """Images of whole clips: PNG, JPEG, BMP, TIFF, WebP and others; grey, RGB or RGBA; 8 or 16 bits.
 
-    An alpha channel is dropped, 16 bits become 8. Labels are the folders that images are in; each
-    image is its own group unless a recipe's `data.group` says more.
+    An alpha channel is dropped, 16 bits become 8, an image is turned upright as its EXIF data says. Labels are the
+    folders that images are in; each image is its own group unless a recipe's `data.group` says more.
 
     Args:
         path: folder of images, searched with its subfolders.
@@ -46,14 +46,17 @@ class Strips(Source):
                 raise InputError(f"data.order: {wanted} is wanted. Received: {order}")
             frames_per_image = count
         self._places = None if order is None else np.argsort(order)
-        folder, videos, skipped = Path(path), [], []
-        for file in files_under(folder, ENDINGS):
+        folder, videos = Path(path), []
+        files, skipped = find_files(folder, ENDINGS)
+        for file in files:
             name = file.relative_to(folder).as_posix()
             try:
-                vertical, frames = _geometry(file, layout, frames_per_image)
+                vertical, frames, pages = _geometry(file, layout, frames_per_image)
             except BROKEN as error:
                 skipped.append(Skipped(name, reason_of(error)))
                 continue
+            if pages > 1:
+                skipped.append(Skipped(name, f"{pages - 1} further pages are left out"))
             label = label_of(file, folder)
             videos.append(Video(name, frames, native_fps, group=name, label=label, key=(str(file), vertical, frames)))
         super().__init__(videos, skipped)
@@ -76,15 +79,15 @@ class Strips(Source):
         return np.stack([square(frame, image_size, channels, self.whole) for frame in frames[start:stop]])
 
 
-def _geometry(file: Path, layout: str, frames: int | None) -> tuple[bool, int]:
-    """Return whether frames are stacked, and how many there are; checks what is cheap to check."""
+def _geometry(file: Path, layout: str, frames: int | None) -> tuple[bool, int, int]:
+    """Return whether frames are stacked, how many there are, and the image's pages; checks what is cheap to check."""
     if not file.stat().st_size:
         raise ValueError("the file is empty")
+    width, height, pages = size_and_pages(file)
     with Image.open(file) as image:
-        width, height = image.size
         image.verify()
     vertical = layout == "vertical" or (layout == "auto" and height > width)
     along, across = (height, width) if vertical else (width, height)
     if along % (frames or across):
         raise ValueError(f"{width}x{height} pixels do not divide into {frames or 'square'} frames")
-    return vertical, frames or along // across
+    return vertical, frames or along // across, pages

@@ -20,7 +20,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from kvzoo.data import layouts
-from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, files_under, label_of, square
+from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, find_files, label_of, square
 from kvzoo.errors import InputError
 from kvzoo.media.containers import open_container
 
@@ -74,8 +74,11 @@ class Videos(Source):
             raise InputError(f"data.csv: the layout {layout} has lists of its own; give one of the two")
         if layout:
             rows = layouts.rows_of(layout, folder, ENDINGS, lists, fold, part)
+        elif csv:
+            rows = _rows_of(Path(csv), folder)
         else:
-            rows = _rows_of(Path(csv), folder) if csv else [{"path": file} for file in files_under(folder, ENDINGS)]
+            found, skipped = find_files(folder, ENDINGS)
+            rows = [{"path": file} for file in found]
         files = list(dict.fromkeys(row["path"] for row in rows))
         with ThreadPoolExecutor(8) as pool:
             opened = dict(zip(files, pool.map(lambda file: _open(file, folder), files), strict=True))
@@ -437,7 +440,9 @@ def _rows_of(table: Path, folder: Path) -> list[dict]:
                 missing = [name for name in COLUMNS if name not in columns]
                 if column not in COLUMNS and (near := get_close_matches(column.lower(), missing, n=1, cutoff=0.8)):
                     raise InputError(f"{table}:1: unknown column {column!r}; did you mean {near[0]}?")
-            rows = [_row(row, f"{table}:{reader.line_num}", folder) for row in reader]
+            rows = [
+                _row(row, f"{table}:{reader.line_num}", folder) for row in reader if any(map(_is_filled, row.values()))
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not rows:
@@ -445,11 +450,19 @@ def _rows_of(table: Path, folder: Path) -> list[dict]:
     return rows
 
 
+def _is_filled(cell: str | list | None) -> bool:
+    return bool(cell and (isinstance(cell, list) or cell.strip()))
+
+
 def _row(row: dict, where: str, folder: Path) -> dict:
     if None in row:
         raise InputError(f"{where}: more cells than columns; a cell with a comma wants quotes")
+    # Blanks around a cell are nobody's intention, but a file's name may have them.
+    exact, row = row["path"], {column: (cell or "").strip() for column, cell in row.items()}
     if not row["path"]:
         raise InputError(f"{where}: path: a file is wanted, the cell is empty")
+    if (folder / exact).is_file():
+        row["path"] = exact
     start, end = (_seconds(row.get(column), where, column) for column in ("start", "end"))
     if end is not None and end <= (start or 0.0):
         raise InputError(f"{where}: end: more than start ({start or 0:g}) is wanted. Received: {end:g}")

@@ -71,7 +71,9 @@ def write_mp4(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float,
     """
     import av
 
-    with written_whole(path) as beside, av.open(str(beside), "w") as container:
+    from kvzoo.media.containers import create_container
+
+    with written_whole(path) as beside, create_container(beside) as container:
         stream = track = None
         sound = iter(sound)
         heard = next(sound, None)

@@ -1,4 +1,4 @@
-"""Opening a video or a sound file, in the same way on every release of PyAV."""
+"""Opening a video or a sound file, whatever its name is, in the same way on every release of PyAV."""
 
 import os
 
@@ -14,4 +14,18 @@ def open_container(path: str | os.PathLike) -> av.container.InputContainer:
     Raises:
         av.error.FFmpegError, OSError: it is not there, or nothing that FFmpeg knows.
     """
-    return av.open(str(path), **_ANY_TITLE)
+    return av.open(_url(path), **_ANY_TITLE)
+
+
+def create_container(path: str | os.PathLike) -> av.container.OutputContainer:
+    """Create a file to write streams to, in the format of its ending; to be closed, or used as a context.
+
+    Raises:
+        av.error.FFmpegError, OSError: it cannot be written, or nothing known has such an ending.
+    """
+    return av.open(_url(path), "w")
+
+
+def _url(path: str | os.PathLike) -> str:
+    # Without the prefix FFmpeg takes what stands before a colon for a protocol.
+    return f"file:{os.fspath(path)}"

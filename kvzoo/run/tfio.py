@@ -9,12 +9,14 @@ import os
 import posixpath
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from kvzoo.data.hdf5 import Hdf5
 from kvzoo.data.pipeline import Clips
-from kvzoo.data.remote import tfio_mismatch
+from kvzoo.data.remote import place, tfio_mismatch
 from kvzoo.data.samplers import Window
 from kvzoo.errors import InputError
+from kvzoo.files import written_whole
 
 log = logging.getLogger("kvzoo")
 
@@ -72,7 +74,7 @@ def stream(clips: Clips, batch_size: int, seed: int, start: int = 0):
     )
 
 
-def fetch(address: str, target: str) -> None:
+def fetch(address: str, target: Path) -> None:
     """Copy a file, or all below a prefix, by tensorflow-io's file systems; what has its size already stays."""
     if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
         os.environ.setdefault("S3_ENDPOINT", endpoint)
@@ -83,16 +85,15 @@ def fetch(address: str, target: str) -> None:
 
     files = tf.io.gfile
     found = list(_below(files, address)) if address.startswith("s3://") and files.isdir(address) else [address]
-    for each in found:
-        file = target if each == address else os.path.join(target, each[len(address) :].lstrip("/"))
-        os.makedirs(os.path.dirname(file), exist_ok=True)
-        if os.path.isfile(file) and os.path.getsize(file) == files.stat(each).length:
+    # All keys are checked before anything is written.
+    places = {key: place(target, address, key) for key in found}
+    for key, file in places.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_file() and file.stat().st_size == files.stat(key).length:
             continue
-        beside = f"{file}.{os.getpid()}"
-        with files.GFile(each, "rb") as there, open(beside, "wb") as here:
+        with files.GFile(key, "rb") as there, written_whole(file) as temporary, open(temporary, "wb") as here:
             while part := there.read(1 << 22):
                 here.write(part)
-        os.replace(beside, file)
 
 
 def _below(files, address: str) -> Iterator[str]:
@@ -103,7 +104,7 @@ def _below(files, address: str) -> Iterator[str]:
 if __name__ == "__main__":
     error = ""
     try:
-        fetch(*sys.argv[1:])
+        fetch(sys.argv[1], Path(sys.argv[2]))
     except Exception as raised:
         error = getattr(raised, "message", None) or str(raised) or type(raised).__name__
     print(json.dumps({"error": error}), flush=True)
