@@ -1,15 +1,17 @@
 """A name becomes a built, compiled model; a run or a weights file becomes one again."""
 
+import json
 import math
 import os
+import threading
 import zipfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import h5py
 import keras
+from keras.src.backend.common.global_state import get_global_attribute, set_global_attribute
 
 from kvzoo import catalog
 from kvzoo.errors import InputError
@@ -72,6 +74,24 @@ def dtype_policy(policy: str):
         keras.config.set_dtype_policy(before)
 
 
+_BUILDING = threading.RLock()
+
+
+@contextmanager
+def channels_last():
+    """Build layers with the channels last, whatever `image_data_format` in keras.json says.
+
+    Keras keeps that setting for the whole process, so one thread builds at a time.
+    """
+    with _BUILDING:
+        before = keras.config.image_data_format()
+        keras.config.set_image_data_format("channels_last")
+        try:
+            yield
+        finally:
+            keras.config.set_image_data_format(before)
+
+
 def build(spec: ModelSpec, config: dict) -> dict[str, keras.Model]:
     """Build a model's networks, the main one as "network" and critics by their names.
 
@@ -81,7 +101,8 @@ def build(spec: ModelSpec, config: dict) -> dict[str, keras.Model]:
     networks = {}
     for part, builder in {"network": spec.builder, **spec.critics}.items():
         try:
-            network = load_object(builder)(**config)
+            with channels_last():
+                network = load_object(builder)(**config)
         except (ValueError, TypeError) as error:
             raise InputError(f"model {spec.name}: {str(error).splitlines()[0]}") from error
         if not isinstance(network, keras.Model):
@@ -214,8 +235,28 @@ def _read_network(file: Path) -> keras.Model:
             raise ValueError(f"{packed[0]} in it is packed, as Keras packs none")
         with archive.open("model.weights.h5") as weights:
             held = _check_stored(weights)
-    with _variables_within(held):
-        return keras.saving.load_model(file, compile=False)
+        _check_size(json.loads(archive.read("config.json")), held)
+    return keras.saving.load_model(file, compile=False)
+
+
+def _check_size(config: dict, held: int) -> None:
+    """Refuse a network with more weights than its file holds, without giving one of them memory.
+
+    Raises:
+        ValueError: it has more.
+    """
+    # Variables made in a stateless scope wait in a list, by thread, for the end of the outermost one.
+    waiting = get_global_attribute("uninitialized_variables")
+    variables: list[keras.Variable] = []
+    set_global_attribute("uninitialized_variables", variables)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
+    finally:
+        set_global_attribute("uninitialized_variables", waiting)
+    # Random layers have seeds of their own, which are few.
+    if sum(math.prod(variable.shape) for variable in variables) > held + 1000:
+        raise ValueError(f"its layers have more weights than the {held} that it holds")
 
 
 def _check_stored(weights: Path | IO[bytes]) -> int:
@@ -232,25 +273,6 @@ def _check_stored(weights: Path | IO[bytes]) -> int:
         if sum(d.nbytes for d in found) > file.id.get_filesize():
             raise ValueError("its weights claim more than it holds")
         return sum(d.size for d in found)
-
-
-@contextmanager
-def _variables_within(most: int) -> Iterator[None]:
-    """Within, variables of more values than `most` together, and a few of Keras's own, are refused before they take memory."""
-    make, made = keras.Variable.__init__, 0
-
-    def counted(self, initializer, shape=None, *args, **kwargs):
-        nonlocal made
-        made += math.prod(shape or ())
-        if made > most + 1000:
-            raise ValueError(f"its layers have more weights than the {most} that it holds")
-        make(self, initializer, shape, *args, **kwargs)
-
-    keras.Variable.__init__ = counted
-    try:
-        yield
-    finally:
-        keras.Variable.__init__ = make
 
 
 def _reason(error: Exception) -> str:

@@ -29,6 +29,7 @@ from kvzoo.recipe.text import dotted
 from kvzoo.run import checkpoint, folder, samples
 from kvzoo.run.history import History, metric_of, panels
 from kvzoo.run.report import duration, write_report
+from kvzoo.run.reproducible import deterministic_ops, seeded
 from kvzoo.run.tracking import tracked
 from kvzoo.run.training import Loop, Progress, Signals, averaged, callback_states
 
@@ -52,6 +53,7 @@ class Run:
     model: VideoModel
 
 
+@deterministic_ops()
 def fit(
     recipe: str | os.PathLike | Recipe,
     overrides: Iterable[str] = (),
@@ -60,6 +62,9 @@ def fit(
     smoke: bool = False,
 ) -> Run:
     """Train what a recipe says and keep it in a run folder.
+
+    While it runs, TensorFlow's ops are deterministic in the whole process; that, and the random state of Python, NumPy
+    and the backend, are afterwards what they were before.
 
     Args:
         recipe: a recipe file, the name of one that kvzoo ships, a run's lock file, or a resolved recipe.
@@ -97,6 +102,7 @@ def fit(
         run_folder.leave()
 
 
+@deterministic_ops()
 def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: bool = False) -> Run:
     """Go on with a run from its newest whole checkpoint, to the same bits as if it had not been cut.
 
@@ -249,20 +255,16 @@ def _prepare(recipe: Recipe, fresh: bool) -> tuple[VideoModel, Data, str | None]
     A run that is not fresh has its weights in a checkpoint. The third value says what others it began with.
     """
     settings = recipe["fit"]
-    keras.utils.set_random_seed(settings["seed"])
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    with zoo.dtype_policy(settings["precision"]):
-        model = zoo.get(recipe["model"]["name"], loss=recipe["loss"], compile=False, **recipe.model_options)
     said = None
-    if fresh and (weights := recipe["model"].get("weights")):
-        loaded, left = zoo.transfer(model, Path(weights))
-        said = f"weights of {len(loaded)} layers are those of {weights}; new: {', '.join(left) or 'none'}"
-    if recipe["model"].get("trainable") == "head":
-        zoo.freeze_trunk(model)
-    zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
+    with seeded(settings["seed"]):
+        with zoo.dtype_policy(settings["precision"]):
+            model = zoo.get(recipe["model"]["name"], loss=recipe["loss"], compile=False, **recipe.model_options)
+        if fresh and (weights := recipe["model"].get("weights")):
+            loaded, left = zoo.transfer(model, Path(weights))
+            said = f"weights of {len(loaded)} layers are those of {weights}; new: {', '.join(left) or 'none'}"
+        if recipe["model"].get("trainable") == "head":
+            zoo.freeze_trunk(model)
+        zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
     data = open_data(recipe["data"], model.clip_shapes, settings["seed"], model.wanted_classes)
     return model, data, said
 
@@ -394,6 +396,7 @@ def _logged(run_folder: folder.RunFolder):
         handlers[-1].setLevel(logging.INFO)
     for each in handlers:
         log.addHandler(each)
+    level = log.level
     log.setLevel(logging.DEBUG)
     try:
         yield
@@ -406,6 +409,7 @@ def _logged(run_folder: folder.RunFolder):
     finally:
         for each in handlers:
             log.removeHandler(each)
+        log.setLevel(level)
         handler.close()
 
 
