@@ -21,6 +21,7 @@ import kvzoo
 from kvzoo import catalog, zoo
 from kvzoo.data.pipeline import Clips, Data, batches, open_data
 from kvzoo.errors import InputError, Interrupted, KvzooError, TrainingFailed, did_you_mean
+from kvzoo.losses.arrays import checked
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
 from kvzoo.recipe.explain import explained_run
@@ -428,7 +429,7 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
             data.training.sampler.sizes_vary,
         )
         loop.ready = examples.ready
-        with examples, _not_the_end(model.optimizer):
+        with examples, _not_the_end(model.optimizer), checked():
             model.fit(
                 examples.for_fit(),
                 steps_per_epoch=steps,
