@@ -14,7 +14,7 @@ import keras
 from keras.src.backend.common.global_state import get_global_attribute, set_global_attribute
 
 from kvzoo import catalog
-from kvzoo.errors import InputError
+from kvzoo.errors import InputError, did_you_mean
 from kvzoo.losses.base import VideoModel, compiled_by_xla, optimizer
 from kvzoo.recipe.resolve import check_options
 from kvzoo.recipe.resolve import load as load_recipe
@@ -65,9 +65,18 @@ def get(
 
 @contextmanager
 def dtype_policy(policy: str):
-    """Build layers under one of Keras's dtype policies, and leave the process's own as it was."""
+    """Build layers under one of Keras's dtype policies, and restore the one before, which Keras keeps for each thread.
+
+    Raises:
+        InputError: no policy of Keras's, or one with weights in half precision.
+    """
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+    try:
+        keras.config.set_dtype_policy(policy)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"precision: float32, mixed_float16 or mixed_bfloat16 is required. Received: {policy!r}"
+        ) from error
     try:
         yield
     finally:
@@ -156,13 +165,19 @@ def load_weights(model: VideoModel, path: Path) -> None:
             model.network.set_weights(_read_network(file).get_weights())
         else:
             _check_stored(file)
-            model.network.load_weights(file)
+            with h5py.File(file) as stored:
+                of_model = "network" in stored  # as a model's own `save_weights` writes it
+            (model if of_model else model.network).load_weights(file)
     except Exception as error:
         raise InputError(f"weights: {file} does not fit {model.spec.name}: {_reason(error)}") from error
 
 
 def part(network: keras.Model, *layers: str) -> keras.Model:
     """Return a network up to one of its layers, or with the outputs of several as a list."""
+    known = [layer.name for layer in network.layers]
+    for name in layers:
+        if name not in known:
+            raise InputError(f"model {network.name}: the network has no layer {name!r}{did_you_mean(name, known)}")
     outputs = [network.get_layer(name).output for name in layers]
     return keras.Model(network.input, outputs if len(outputs) > 1 else outputs[0])
 
@@ -207,10 +222,16 @@ def freeze_trunk(model: VideoModel) -> None:
     Frozen batch norm runs as at inference.
 
     Raises:
-        InputError: the spec names no layer of features.
+        InputError: the spec names no layer of features, or one that the network does not have.
     """
     if model.spec.feature_layer is None:
         raise InputError(f"model {model.spec.name}: names no layer of features, after which its head begins")
+    names = [layer.name for layer in model.network.layers]
+    if model.spec.feature_layer not in names:
+        raise InputError(
+            f"model {model.spec.name}: the network has no layer of features "
+            f"{model.spec.feature_layer!r}{did_you_mean(model.spec.feature_layer, names)}"
+        )
     for layer in model.network.layers:
         layer.trainable = False
         if layer.name == model.spec.feature_layer:
