@@ -219,7 +219,7 @@ MODELS = Registry(
             options={
                 "frames_in": Option("int", 2, "frames that are given: the first and the last", choices=(2,)),
                 "frames_out": Option("int", 5, "frames that are made between them", minimum=1),
-                "image_size": Option("int", 64, "height and width in pixels", minimum=8, multiple_of=8),
+                "image_size": Option("size", 64, "height and width in pixels", minimum=8, multiple_of=8),
                 "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
                 "channels_out": Option("int", None, "the same as channels", choices=(1, 3)),
                 "width": Option("int", 32, "filters at half the size", minimum=1),

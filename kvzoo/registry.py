@@ -27,7 +27,18 @@ KINDS = {
     "classifier": "clip to logits",
 }
 
-OPTION_TYPES = ("int", "float", "bool", "str", "path", "list[int]", "list[float]", "list[str]", "dict[str, float]")
+OPTION_TYPES = (
+    "int",
+    "float",
+    "bool",
+    "str",
+    "path",
+    "size",
+    "list[int]",
+    "list[float]",
+    "list[str]",
+    "dict[str, float]",
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,8 @@ class Option:
     """One argument of a builder, as a recipe may set it.
 
     Attributes:
-        type: one of OPTION_TYPES; `path` is a string, taken relative to the recipe.
+        type: one of OPTION_TYPES; `path` is a string, taken relative to the recipe; `size` is an integer, or a pair
+            [height, width] where they differ.
         default: the reference setting; None where the builder chooses.
         help: what it is, with its unit.
         minimum, maximum, multiple_of, choices: what is legal, of a list's items; None where anything is.

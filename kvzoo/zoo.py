@@ -1,18 +1,20 @@
 """A name becomes a built, compiled model; a run or a weights file becomes one again."""
 
+import json
 import math
 import os
+import threading
 import zipfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import h5py
 import keras
+from keras.src.backend.common.global_state import get_global_attribute, set_global_attribute
 
 from kvzoo import catalog
-from kvzoo.errors import InputError
+from kvzoo.errors import InputError, did_you_mean
 from kvzoo.losses.base import VideoModel, compiled_by_xla, optimizer
 from kvzoo.recipe.resolve import check_options
 from kvzoo.recipe.resolve import load as load_recipe
@@ -63,13 +65,40 @@ def get(
 
 @contextmanager
 def dtype_policy(policy: str):
-    """Build layers under one of Keras's dtype policies, and leave the process's own as it was."""
+    """Build layers under one of Keras's dtype policies, and restore the one before, which Keras keeps for each thread.
+
+    Raises:
+        InputError: no policy of Keras's, or one with weights in half precision.
+    """
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+    try:
+        keras.config.set_dtype_policy(policy)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"precision: float32, mixed_float16 or mixed_bfloat16 is required. Received: {policy!r}"
+        ) from error
     try:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+_BUILDING = threading.RLock()
+
+
+@contextmanager
+def channels_last():
+    """Build layers with the channels last, whatever `image_data_format` in keras.json says.
+
+    Keras keeps that setting for the whole process, so one thread builds at a time.
+    """
+    with _BUILDING:
+        before = keras.config.image_data_format()
+        keras.config.set_image_data_format("channels_last")
+        try:
+            yield
+        finally:
+            keras.config.set_image_data_format(before)
 
 
 def build(spec: ModelSpec, config: dict) -> dict[str, keras.Model]:
@@ -81,7 +110,8 @@ def build(spec: ModelSpec, config: dict) -> dict[str, keras.Model]:
     networks = {}
     for part, builder in {"network": spec.builder, **spec.critics}.items():
         try:
-            network = load_object(builder)(**config)
+            with channels_last():
+                network = load_object(builder)(**config)
         except (ValueError, TypeError) as error:
             raise InputError(f"model {spec.name}: {str(error).splitlines()[0]}") from error
         if not isinstance(network, keras.Model):
@@ -135,13 +165,19 @@ def load_weights(model: VideoModel, path: Path) -> None:
             model.network.set_weights(_read_network(file).get_weights())
         else:
             _check_stored(file)
-            model.network.load_weights(file)
+            with h5py.File(file) as stored:
+                of_model = "network" in stored  # as a model's own `save_weights` writes it
+            (model if of_model else model.network).load_weights(file)
     except Exception as error:
         raise InputError(f"weights: {file} does not fit {model.spec.name}: {_reason(error)}") from error
 
 
 def part(network: keras.Model, *layers: str) -> keras.Model:
     """Return a network up to one of its layers, or with the outputs of several as a list."""
+    known = [layer.name for layer in network.layers]
+    for name in layers:
+        if name not in known:
+            raise InputError(f"model {network.name}: the network has no layer {name!r}{did_you_mean(name, known)}")
     outputs = [network.get_layer(name).output for name in layers]
     return keras.Model(network.input, outputs if len(outputs) > 1 else outputs[0])
 
@@ -186,10 +222,16 @@ def freeze_trunk(model: VideoModel) -> None:
     Frozen batch norm runs as at inference.
 
     Raises:
-        InputError: the spec names no layer of features.
+        InputError: the spec names no layer of features, or one that the network does not have.
     """
     if model.spec.feature_layer is None:
         raise InputError(f"model {model.spec.name}: names no layer of features, after which its head begins")
+    names = [layer.name for layer in model.network.layers]
+    if model.spec.feature_layer not in names:
+        raise InputError(
+            f"model {model.spec.name}: the network has no layer of features "
+            f"{model.spec.feature_layer!r}{did_you_mean(model.spec.feature_layer, names)}"
+        )
     for layer in model.network.layers:
         layer.trainable = False
         if layer.name == model.spec.feature_layer:
@@ -214,8 +256,28 @@ def _read_network(file: Path) -> keras.Model:
             raise ValueError(f"{packed[0]} in it is packed, as Keras packs none")
         with archive.open("model.weights.h5") as weights:
             held = _check_stored(weights)
-    with _variables_within(held):
-        return keras.saving.load_model(file, compile=False)
+        _check_size(json.loads(archive.read("config.json")), held)
+    return keras.saving.load_model(file, compile=False)
+
+
+def _check_size(config: dict, held: int) -> None:
+    """Refuse a network with more weights than its file holds, without giving one of them memory.
+
+    Raises:
+        ValueError: it has more.
+    """
+    # Variables made in a stateless scope wait in a list, by thread, for the end of the outermost one.
+    waiting = get_global_attribute("uninitialized_variables")
+    variables: list[keras.Variable] = []
+    set_global_attribute("uninitialized_variables", variables)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
+    finally:
+        set_global_attribute("uninitialized_variables", waiting)
+    # Random layers have seeds of their own, which are few.
+    if sum(math.prod(variable.shape) for variable in variables) > held + 1000:
+        raise ValueError(f"its layers have more weights than the {held} that it holds")
 
 
 def _check_stored(weights: Path | IO[bytes]) -> int:
@@ -232,25 +294,6 @@ def _check_stored(weights: Path | IO[bytes]) -> int:
         if sum(d.nbytes for d in found) > file.id.get_filesize():
             raise ValueError("its weights claim more than it holds")
         return sum(d.size for d in found)
-
-
-@contextmanager
-def _variables_within(most: int) -> Iterator[None]:
-    """Within, variables of more values than `most` together, and a few of Keras's own, are refused before they take memory."""
-    make, made = keras.Variable.__init__, 0
-
-    def counted(self, initializer, shape=None, *args, **kwargs):
-        nonlocal made
-        made += math.prod(shape or ())
-        if made > most + 1000:
-            raise ValueError(f"its layers have more weights than the {most} that it holds")
-        make(self, initializer, shape, *args, **kwargs)
-
-    keras.Variable.__init__ = counted
-    try:
-        yield
-    finally:
-        keras.Variable.__init__ = make
 
 
 def _reason(error: Exception) -> str:

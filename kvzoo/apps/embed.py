@@ -144,12 +144,12 @@ class Features:
 
         self._model = zoo.load(run)
         layer = self._model.spec.feature_layer
-        shape = self._model.network.get_layer(layer).output.shape
+        self._network = zoo.part(self._model.network, layer)
+        shape = self._network.output_shape
         if len(shape) != 2:
             raise InputError(
                 f"{run}: {self._model.spec.name}'s {layer} has the shape {shape[1:]}; one row a clip is wanted"
             )
-        self._network = zoo.part(self._model.network, layer)
         self.length = self._model.clip_shape[0]
 
     def __call__(self, file: str | os.PathLike, stride: int | None = None) -> Windows:

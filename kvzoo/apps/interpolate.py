@@ -10,7 +10,7 @@ Decoding, the network, the making of frames and encoding each have a thread, wit
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -171,7 +171,7 @@ class Moved:
         self.channels = model.config["channels"]
         self.size = estimated_size(model.config["image_size"], *shape)
         between = {**model.config, "frames_out": factor - 1, "image_size": self.size}
-        network = model.spec.load()(**between)
+        network = zoo.build(model.spec, between)["network"]
         network.set_weights(model.network.get_weights())
         self._network = zoo.part(network, *MAPS, *(("trust",) if "trust" in model.spec.maps else ()))
 
@@ -201,12 +201,13 @@ class Moved:
             yield frame
 
 
-def estimated_size(image_size: int, height: int, width: int) -> tuple[int, int]:
+def estimated_size(image_size: int | Sequence[int], height: int, width: int) -> tuple[int, int]:
     """Return the height and width that motion is estimated at, multiples of 8.
 
     The shorter side is twice what the network was trained on, or the frame's own where that is less.
     """
-    scale = min(1.0, 2 * image_size / min(height, width))
+    trained_on = image_size if isinstance(image_size, int) else min(image_size)
+    scale = min(1.0, 2 * trained_on / min(height, width))
     return tuple(max(8, 8 * round(side * scale / 8)) for side in (height, width))
 
 

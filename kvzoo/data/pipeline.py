@@ -79,12 +79,14 @@ class Clips:
             self.source.read(
                 video if i == 0 else video.target or video,
                 self._within(indices, video.frames),
-                shape[1] if rng is None else self.sampler.read_size(shape[1]),
+                max(shape[1:3]) if rng is None else self.sampler.read_size(max(shape[1:3])),
                 shape[-1],
             )
             for i, (indices, shape) in enumerate(zip(plan, self.shapes, strict=True))
         )
         example = self.sampler.example(clips, rng)
+        if any(shape[1] != shape[2] for shape in self.shapes):
+            example = tuple(_centre(clip, *shape[1:3]) for clip, shape in zip(example, self.shapes, strict=True))
         return (*example, np.int32(self.classes.index(video.label))) if self.classes else example
 
     def cover(self, limit: int) -> list[tuple[Video, Plan]]:
@@ -196,6 +198,12 @@ class FixedExamples:
             raise InputError("no held-out video can be decoded")
         if size <= self._hold:
             self._held = held
+
+
+def _centre(clip: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the middle of square frames (…, S, S, C), of which one side may be all: (…, height, width, C)."""
+    top, left = (clip.shape[-3] - height) // 2, (clip.shape[-2] - width) // 2
+    return np.ascontiguousarray(clip[..., top : top + height, left : left + width, :])
 
 
 @dataclass(frozen=True)

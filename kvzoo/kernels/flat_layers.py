@@ -43,9 +43,9 @@ def _run(self, x, axes: slice):
     """Run the layer on frames (N, H, W, C), or on courses (N, T, H * W, C), along two of its axes."""
     strides = self.strides[axes]
     if isinstance(self, keras.layers.MaxPooling3D):
-        return ops.max_pool(x, self.pool_size[axes], strides, "same")
+        return ops.max_pool(x, self.pool_size[axes], strides, "same", data_format="channels_last")
     kernel = ops.squeeze(ops.convert_to_tensor(self.kernel), 0 if axes.start else 2)
-    x = ops.conv(x, kernel, strides, "same")
+    x = ops.conv(x, kernel, strides, "same", data_format="channels_last")
     if self.use_bias:
         x = x + ops.convert_to_tensor(self.bias)
     return self.activation(x) if self.activation is not None else x

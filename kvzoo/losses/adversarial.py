@@ -28,6 +28,7 @@ import numpy as np
 from keras import ops
 
 from kvzoo.errors import InputError
+from kvzoo.losses import arrays
 from kvzoo.losses.alternating import AlternatingModel, pick, share, vjp
 from kvzoo.losses.base import to_uint8, to_unit_range
 from kvzoo.registry import ModelSpec
@@ -36,6 +37,7 @@ log = logging.getLogger("kvzoo")
 
 GENERATOR_INPUTS = ("noise", "label", "image")
 CRITIC_INPUTS = ("clip", "label", "image")
+JUDGED_ON = 1024  # draws of noise that validation goes through
 
 
 def _log_loss(real, fake, smoothing):
@@ -138,7 +140,8 @@ class Adversarial(AlternatingModel):
     `d_loss`, what the players minimise; `real_accuracy` and `fake_accuracy`, shares that a critic is right on
     (wasserstein_gp: `distance`, its estimate of the distance, and `penalty`); `real_class_accuracy` and
     `fake_class_accuracy`; `g_norm` and `d_norm`, gradient norms; each term by its name, not weighted. Validation
-    runs in inference mode, on the same noise for every batch, and leaves out norms and the penalty.
+    runs in inference mode and leaves out norms and the penalty. Its figures are means over clips, each on the same noise
+    every time, so they do not depend on the size of batches; only a term that is no mean over clips would.
 
     Args:
         networks: the generator as "network", critics by their names.
@@ -181,6 +184,8 @@ class Adversarial(AlternatingModel):
         self.gradient_penalty = 10.0 if gradient_penalty is None else gradient_penalty
         self._check_options(gradient_penalty)
         self.seed_generator = keras.random.SeedGenerator()
+        if self.noise_dim:
+            self._judged_on = np.random.default_rng(0).standard_normal((JUDGED_ON, self.noise_dim), "float32")
         self._norms = {n: SpectralNorm(networks[n], self.add_weight) for n in self.critics} if spectral_norm else {}
         heads = {name: _class_head(networks[name]) for name in self.critics}
         named = max((units for units in heads.values() if units), default=None)
@@ -259,14 +264,14 @@ class Adversarial(AlternatingModel):
         real, given = self._given(data)
         size, seen = ops.shape(real)[0], {}
         if self.noise_dim:
-            given["noise"] = keras.random.normal((size, self.noise_dim), seed=0)
+            given["noise"] = self._noise_of_judge(size)
         made = self.view(given, training=False)
         for name in self.critics:
             loss, beside = self._critic_loss(name, real, made["clip"], given, False)
             seen |= {self.of(name, metric): value for metric, value in {"d_loss": loss, **beside}.items()}
         loss, beside = self._generator_loss(made, given, real, False)
         seen |= {"g_loss": loss, **beside}
-        self.record(seen)
+        self.record(seen, size)
         return self.results(seen)
 
     # Losses
@@ -333,6 +338,29 @@ class Adversarial(AlternatingModel):
 
     # What networks are given
 
+    def check_example(self, where, x, y, weights, look=True):
+        super().check_example(where, x, y, weights, look)
+        self.check_clips(f"{where}: clips", x, self.clip_shape, look)
+        if self.takes_labels:
+            if y is None:
+                raise InputError(f"{where}: {self.spec.name} is trained with labels: .fit(clips, labels) is wanted")
+            arrays.check_labels(f"{where}: labels", y, arrays.count_of(x), self.classes, look)
+
+    def check_inputs(self, where, inputs, look=True):
+        wanted = {x.name: tuple(x.shape[1:]) for x in self.network.inputs}
+        if not isinstance(inputs, Mapping):
+            inputs = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+            inputs = dict(zip(wanted, inputs, strict=False)) if len(inputs) == len(wanted) else {}
+        if set(inputs) != set(wanted):
+            raise InputError(f"{where}: {self.spec.name} takes {' and '.join(wanted)}")
+        for name, value in inputs.items():
+            if name == "image":
+                self.check_clips(f"{where}: {name}", value, wanted[name], look)
+            elif name == "label":
+                arrays.check_labels(f"{where}: {name}", value, None, self.classes, look)
+            else:
+                arrays.check_numbers(f"{where}: {name}", value, wanted[name], look)
+
     @property
     def noise_dim(self) -> int | None:
         """Z, how many numbers the generator's noise has; None where it takes none."""
@@ -342,27 +370,23 @@ class Adversarial(AlternatingModel):
         """Return noise of a step (size, Z)."""
         return keras.random.normal((size, self.noise_dim), seed=self.seed_generator)
 
+    def _noise_of_judge(self, size):
+        """Return the noise of the clips to judge next (size, Z): a clip's own, however clips are batched."""
+        # The first metric has counted the clips so far.
+        first = ops.cast(self._means["g_loss"].count, "int32")
+        return ops.take(ops.convert_to_tensor(self._judged_on), (first + ops.arange(size)) % JUDGED_ON, axis=0)
+
     def draw_mixture(self, size):
         """Return the shares of real clips in those that the penalty is taken at, (size, 1, 1, 1, 1) in 0..1."""
         return keras.random.uniform((size, 1, 1, 1, 1), seed=self.seed_generator)
 
     def _given(self, data):
         """Return real clips -1..1, and what networks are given beside noise."""
-        clips, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if weights is not None:
-            raise InputError(f"fit: the loss {self.loss_name} has no use for sample or class weights")
-        if len(clips.shape) != 5 or tuple(clips.shape[1:]) != self.clip_shape:
-            raise InputError(
-                f"fit: clips (N, {', '.join(map(str, self.clip_shape))}) are wanted. Received: {tuple(clips.shape)}"
-            )
+        clips, labels, _ = data
         # On PyTorch a batch comes as NumPy's.
         real = ops.convert_to_tensor(to_unit_range(clips))
         given = {"image": real[:, 0]}
         if self.takes_labels:
-            if labels is None:
-                raise InputError(f"fit: {self.spec.name} is trained with labels: .fit(clips, labels) is wanted")
-            if len(labels.shape) != 1 and (len(labels.shape) != 2 or labels.shape[1] != 1):
-                raise InputError(f"fit: labels (N,), integers, are wanted. Received: {tuple(labels.shape)}")
             given["label"] = ops.cast(ops.reshape(labels, (-1,)), "int32")
         return real, given
 

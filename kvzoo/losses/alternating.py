@@ -14,7 +14,7 @@ from keras import ops
 
 from kvzoo.errors import InputError
 from kvzoo.kernels.accelerate import accelerate_optimizer
-from kvzoo.losses.base import VideoModel
+from kvzoo.losses.base import VideoModel, short
 
 BACKEND = keras.backend.backend()
 
@@ -222,8 +222,8 @@ class AlternatingModel(VideoModel):
     """A model of several networks that are updated in turns.
 
     A subclass writes two methods as if variables could be changed at will: `alternate(data)`, which updates its
-    networks and metrics, and `judge(data)`, which updates its metrics only; `data` is what `fit` was given. They
-    return the logs.
+    networks and metrics, and `judge(data)`, which updates its metrics only; `data` is (x, y, None) as `fit` was given
+    it, checked by `check_example`. They return the logs.
 
     Attributes:
         networks: by name, the main one, "network", first; the others are its critics.
@@ -264,19 +264,32 @@ class AlternatingModel(VideoModel):
     def judge(self, data) -> dict:
         raise NotImplementedError
 
-    def compile(self, optimizer="rmsprop", jit_compile="auto", steps_per_execution=1, **options):
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile="auto",
+        auto_scale_loss=False,
+    ):
         """Compile the model: every network gets an optimizer like the one given.
 
         Args:
             optimizer: a Keras optimizer, not built yet, or its name.
-            jit_compile, steps_per_execution, options: as Keras has them, but for loss and metrics.
+            loss, loss_weights, metrics, weighted_metrics: None, as the model has its own.
+            run_eagerly, steps_per_execution, jit_compile: as Keras has them.
+            auto_scale_loss: not used: in mixed_float16 each network's loss has a scale of its own.
 
         Raises:
             InputError: something that training in turns cannot do.
         """
-        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            if options.get(name) is not None:
-                raise InputError(f"compile: the loss {self.loss_name} has its own {name}. Received: {options[name]!r}")
+        for name, value in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+            if value is not None:
+                raise InputError(f"compile: {name}: the loss {self.loss_name} has its own. Received: {short(value)}")
         if BACKEND == "torch" and steps_per_execution != 1:
             raise InputError(f"compile: steps_per_execution is 1 on PyTorch. Received: {steps_per_execution}")
         if BACKEND == "torch" and jit_compile is True:
@@ -297,9 +310,12 @@ class AlternatingModel(VideoModel):
         players = Players({name: self._player(first, name) for name in self.networks}, variables)
         super().compile(
             players,
-            jit_compile=jit_compile,
+            loss,
+            loss_weights,
+            run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
-            **{**options, "auto_scale_loss": False},
+            jit_compile=jit_compile,
+            auto_scale_loss=False,
         )
         players.build(self.trainable_variables)
 
@@ -413,20 +429,24 @@ class AlternatingModel(VideoModel):
     def metrics(self):
         return list(self._means.values())
 
-    def record(self, values: Mapping[str, Any]) -> None:
-        """Update metrics by name."""
+    def record(self, values: Mapping[str, Any], clips=None) -> None:
+        """Update metrics by name; values that are means over `clips` clips count that often."""
         for name, value in values.items():
-            self._means[name].update_state(value)
+            self._means[name].update_state(value, clips)
 
     def results(self, names: Iterable[str]) -> dict:
         """Return the logs of these metrics."""
         return {name: self._means[name].result() for name in self._means if name in set(names)}
 
+    def check_example(self, where, x, y, weights, look=True):
+        if weights is not None:
+            raise InputError(f"{where}: the loss {self.loss_name} has no use for sample or class weights")
+
     def train_step(self, *arguments):
-        return self._in_scope(self.alternate, *arguments)
+        return self._in_scope(lambda data: self.alternate(self.example("fit", data)), *arguments)
 
     def test_step(self, *arguments):
-        return self._in_scope(self.judge, *arguments)
+        return self._in_scope(lambda data: self.judge(self.example("evaluate", data)), *arguments)
 
     def _in_scope(self, step: Callable, *arguments):
         """Run a step; on JAX, which hands its state in and wants it back, within a scope that holds it."""

@@ -4,13 +4,23 @@ A model wraps a plain functional network: it takes uint8 0..255 (scaled here, on
 -1..1, and is trained by Keras's own `fit`.
 """
 
+import functools
+import inspect
+import logging
+import os
+
 import keras
 import numpy as np
 from keras import ops
 
 from kvzoo.errors import InputError
 from kvzoo.kernels.accelerate import accelerate, accelerate_optimizer
+from kvzoo.losses import arrays
 from kvzoo.registry import ModelSpec
+
+log = logging.getLogger("kvzoo")
+
+HALF = ("float16", "bfloat16")
 
 
 def to_unit_range(x):
@@ -35,8 +45,38 @@ def to_chances(logits) -> np.ndarray:
     return chances / chances.sum(1, keepdims=True)
 
 
+def _checked_first(method):
+    """Wrap one of Keras's ways in, such as `fit`, so that what is given to it is checked before anything else is done."""
+    name, signature = method.__name__, inspect.signature(method)
+
+    @functools.wraps(method)
+    def wrapped(self, *args, **options):
+        call = signature.bind(self, *args, **options)
+        if not arrays.already_checked():
+            given = call.arguments
+            given["x"] = self._look(name, given.get("x"), given.get("y"), given.get("sample_weight"))
+            if given.get("validation_data") is not None:
+                x, y, weights = keras.utils.unpack_x_y_sample_weight(given["validation_data"])
+                if (looked_at := self._look(f"{name}: validation_data", x, y, weights)) is not x:
+                    given["validation_data"] = looked_at
+        with arrays.checked():
+            return method(*call.args, **call.kwargs)
+
+    return wrapped
+
+
 class VideoModel(keras.Model):
     """A network with a loss, ready for `.fit`.
+
+    Clips are uint8 (or other integers) 0..255 or float -1..1. Arrays of another shape, type or range are refused by `fit`,
+    `evaluate`, `predict`, their forms for one batch and calls; of a dataset the first batch is looked at.
+
+    `compile` takes metrics as any Keras model does; they are given targets, -1..1 where they are clips, and what the model
+    returns, float32. The loss is the model's own.
+
+    `save` and `export` write the plain network, float -1..1 in and out (of a GAN the generator), which loads without
+    kvzoo; so does `ModelCheckpoint`. `kvzoo.get(name, weights=path)` makes a model of it again. `save_weights` writes the
+    weights of everything, the optimizer's included, for `load_weights`.
 
     Attributes:
         network: the plain functional model, float -1..1 in and out.
@@ -45,6 +85,9 @@ class VideoModel(keras.Model):
         loss_name: the registered loss that trains it.
         takes_labels: whether an example carries its class.
         classes: how many there are; None where the model does not say.
+
+    Raises:
+        InputError: variables in half precision, in which small updates are lost.
     """
 
     takes_labels = False
@@ -56,16 +99,106 @@ class VideoModel(keras.Model):
         self.network = networks["network"]
         self.spec = spec
         self.config = dict(config)
+        self._warned = False
         for network in networks.values():
+            if half := next((v.dtype for v in network.trainable_variables if v.dtype in HALF), None):
+                raise InputError(
+                    f"model {spec.name}: weights must be float32, as {half} loses small updates; "
+                    f"the dtype policy mixed_{half} computes in {half}. Received: {half}"
+                )
             accelerate(network)
         self.built = True
 
-    def compile(self, *args, **options):
-        super().compile(*args, **options)
-        accelerate_optimizer(self.optimizer)
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, *args, **options):
+        """Compile the model, as `keras.Model.compile` does.
+
+        Raises:
+            InputError: a loss or loss weights, which have no use here.
+        """
+        for name, value in (("loss", loss), ("loss_weights", loss_weights)):
+            if value is not None:
+                raise InputError(
+                    f"compile: {name}: {self.spec.name} has its own loss, {self.loss_name}; "
+                    f"kvzoo.get(name, loss=…) chooses another. Received: {short(value)}"
+                )
+        super().compile(optimizer, None, None, *args, **options)
+        if self.optimizer is not None:
+            accelerate_optimizer(self.optimizer)
 
     def call(self, x, training=None):
         return self.network(to_unit_range(x), training=training)
+
+    # What it is given
+
+    fit = _checked_first(keras.Model.fit)
+    evaluate = _checked_first(keras.Model.evaluate)
+    predict = _checked_first(keras.Model.predict)
+    train_on_batch = _checked_first(keras.Model.train_on_batch)
+    test_on_batch = _checked_first(keras.Model.test_on_batch)
+    predict_on_batch = _checked_first(keras.Model.predict_on_batch)
+
+    def __call__(self, *args, **options):
+        for inputs in (*args[:1], *(options[name] for name in ("x", "inputs") if name in options)):
+            self.check_inputs(self.spec.name, inputs, look=not arrays.already_checked())
+        return super().__call__(*args, **options)
+
+    def train_step(self, *arguments):
+        *state, data = arguments
+        return super().train_step(*state, self.example("fit", data))
+
+    def test_step(self, *arguments):
+        *state, data = arguments
+        return super().test_step(*state, self.example("evaluate", data))
+
+    def example(self, where: str, data) -> tuple:
+        """Return a step's data as (x, y, sample weights (N,)), checked but for its values; None for what it lacks."""
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        self.check_example(where, x, y, weights, look=False)
+        return x, y, None if weights is None else ops.reshape(weights, (-1,))
+
+    def check_example(self, where: str, x, y, weights, look: bool = True) -> None:
+        """Refuse what `fit` and `evaluate` cannot use; `look` says whether at values, too.
+
+        Raises:
+            InputError: in one line, with what is legal.
+        """
+        self.check_inputs(where, x, look)
+        if weights is not None:
+            arrays.check_weights(f"{where}: sample weights", weights, arrays.count_of(x), look)
+
+    def check_inputs(self, where: str, inputs, look: bool = True) -> None:
+        """Refuse what `predict` cannot use."""
+        if isinstance(shape := self.network.input_shape, tuple):
+            self.check_clips(f"{where}: clips", inputs, shape[1:], look)
+
+    def check_clips(self, what: str, clips, shape, look: bool = True, count: int | None = None) -> None:
+        """Refuse what are no clips of a shape; floats within 0..1 get a warning, once."""
+        if arrays.check_clips(what, clips, shape, look, count) and not self._warned:
+            self._warned = True
+            log.warning("%s: all floats are within 0..1; a scale of -1..1 is assumed, on which they are bright", what)
+
+    def _look(self, name: str, x, y, weights):
+        """Check arrays, or the first batch of a dataset, and return the data to go on with."""
+        batch, data = arrays.first_batch(x)
+        if batch is not None:
+            x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        elif not (x is None or isinstance(x, (dict, list, tuple)) or hasattr(x, "shape")):
+            return data
+        if name.startswith("predict"):
+            self.check_inputs(name, x)
+        else:
+            self.check_example(name, x, y, weights)
+        return data
+
+    # What is saved
+
+    def save(self, filepath: str | os.PathLike, *args, **options) -> None:
+        """Save the plain network, as `keras.Model.save` does; takes its arguments."""
+        self.network.save(filepath, *args, **options)
+
+    def export(self, filepath: str | os.PathLike, *args, **options) -> None:
+        """Export the plain network, as `keras.Model.export` does; takes its arguments."""
+        self.network.export(filepath, *args, **options)
 
     @property
     def wanted_classes(self) -> int | None:
@@ -86,9 +219,14 @@ class VideoModel(keras.Model):
 
     def get_config(self):
         raise InputError(
-            "a kvzoo model is saved as its plain network: model.network.save(path); "
+            "a kvzoo model is saved as its plain network: model.save(path); "
             "kvzoo.get(name, weights=path) makes a model of it again"
         )
+
+
+def short(value) -> str:
+    """Return a value as a message names it: short ones as they are, others by their type."""
+    return repr(value) if isinstance(value, (str, int, float)) else type(value).__name__
 
 
 def optimizer(name: str, learning_rate, l2: float = 0.0, **options) -> keras.optimizers.Optimizer:

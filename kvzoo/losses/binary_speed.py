@@ -5,10 +5,10 @@ kinds of clip from the same frames.
 """
 
 import keras
-import numpy as np
 from keras import ops
 
 from kvzoo.errors import InputError
+from kvzoo.losses import arrays
 from kvzoo.losses.base import VideoModel
 
 
@@ -16,7 +16,7 @@ class BinarySpeed(VideoModel):
     """Trains a classifier with one logit: `.fit(clips, labels)` with clips (N, T, H, W, C), labels (N,): 1 = sped up.
 
     Keras's own train step runs it. Beside the loss, in nats, it reports `accuracy`, the share of clips on whose
-    side of 0 the logit is. Labels are checked where they come as arrays.
+    side of 0 the logit is.
 
     Raises:
         InputError: a network with more than one logit.
@@ -35,19 +35,16 @@ class BinarySpeed(VideoModel):
             )
         self.accuracy = keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
 
-    def fit(self, x=None, y=None, *args, **kwargs):
-        _check(y)
-        return super().fit(x, y, *args, **kwargs)
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        _check(y)
-        return super().evaluate(x, y, *args, **kwargs)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def check_example(self, where, x, y, weights, look=True):
+        super().check_example(where, x, y, weights, look)
         if y is None:
             raise InputError(
-                f"fit: {self.spec.name} is trained with labels, 1 = sped up: .fit(clips, labels) is wanted"
+                f"{where}: {self.spec.name} is trained with labels, 1 = sped up: .fit(clips, labels) is wanted"
             )
+        legal = "one for each clip, 0 (normal) or 1 (sped up), is required"
+        arrays.check_zeros_and_ones(f"{where}: labels", y, arrays.count_of(x), legal, look)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         logit, label = self._flat(y_pred, y)
         entropy = ops.softplus(logit) - logit * label
         return ops.mean(entropy if sample_weight is None else entropy * sample_weight)
@@ -56,17 +53,8 @@ class BinarySpeed(VideoModel):
         logit, label = self._flat(y_pred, y)
         # As columns: the metric takes the mean over what lies in a row.
         self.accuracy.update_state(label[:, None], logit[:, None], sample_weight)
-        return self.get_metrics_result()
+        return super().compute_metrics(x, label[:, None], logit[:, None], sample_weight)
 
     @staticmethod
     def _flat(y_pred, y):
         return ops.reshape(ops.cast(y_pred, "float32"), (-1,)), ops.reshape(ops.cast(y, "float32"), (-1,))
-
-
-def _check(labels) -> None:
-    """Refuse labels other than 0 and 1, where they can be seen before training."""
-    if labels is None or not hasattr(labels, "__array__"):
-        return
-    values = np.unique(np.asarray(labels))
-    if wrong := [value for value in values.tolist() if value not in (0, 1)]:
-        raise InputError(f"fit: labels are 0 (normal) or 1 (sped up). Received: {wrong[0]!r}")

@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 from kvzoo.errors import InputError
+from kvzoo.losses import arrays
 from kvzoo.losses.alternating import AlternatingModel, pick, share
 from kvzoo.losses.base import to_unit_range
 from kvzoo.registry import ModelSpec
@@ -35,7 +36,8 @@ class Conditional(AlternatingModel):
     `d_loss`, what the players minimise; `l1`, the mean absolute error on -1..1; `psnr`, the mean of the frames' PSNR
     in dB on values scaled to 0..1; `real_accuracy` and `fake_accuracy`, shares that a critic is right on; `g_norm` and
     `d_norm`, gradient norms; each term by its name, not weighted. Validation leaves the norms out; critics judge in
-    inference mode, the network does what it does in `predict`.
+    inference mode, the network does what it does in `predict`. Its figures are means over clips, whatever the size of
+    batches; with `test_time: paper`, whose batch norm reads the batch, they do depend on what is batched together.
 
     Args:
         networks: the translator as "network", critics by their names.
@@ -84,6 +86,16 @@ class Conditional(AlternatingModel):
     def clip_shapes(self) -> tuple[tuple[int, ...], ...]:
         return self.clip_shape, tuple(self.network.output_shape[1:])
 
+    def check_example(self, where, x, y, weights, look=True):
+        super().check_example(where, x, y, weights, look)
+        if y is None:
+            raise InputError(f"{where}: the loss {self.loss_name} wants .fit(inputs, targets). Received: no targets")
+        for name, clips, shape in zip(("inputs", "targets"), (x, y), self.clip_shapes, strict=True):
+            self.check_clips(f"{where}: {name}", clips, shape, look, arrays.count_of(x))
+
+    def check_inputs(self, where, inputs, look=True):
+        self.check_clips(f"{where}: inputs", inputs, self.clip_shape, look)
+
     def call(self, inputs, training=None):
         return self._translate(to_unit_range(inputs), training)["clip"]
 
@@ -120,7 +132,7 @@ class Conditional(AlternatingModel):
             seen |= {self.of(name, metric): value for metric, value in {"d_loss": loss, **beside}.items()}
         loss, beside = self._network_loss(given, made, False)
         seen |= {"g_loss": loss, **beside}
-        self.record(seen)
+        self.record(seen, ops.shape(given["inputs"])[0])
         return self.results(seen)
 
     # Losses
@@ -156,16 +168,7 @@ class Conditional(AlternatingModel):
 
     def _given(self, data) -> dict:
         """Return inputs and targets, -1..1."""
-        inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if weights is not None:
-            raise InputError(f"fit: the loss {self.loss_name} has no use for sample or class weights")
-        if targets is None:
-            raise InputError(f"fit: the loss {self.loss_name} wants .fit(inputs, targets). Received: no targets")
-        given = {"inputs": inputs, "targets": targets}
-        for (name, clips), shape in zip(given.items(), self.clip_shapes, strict=True):
-            if len(clips.shape) != 5 or tuple(clips.shape[1:]) != shape:
-                wanted = ", ".join(map(str, shape))
-                raise InputError(f"fit: {name} (N, {wanted}) are wanted. Received: {tuple(clips.shape)}")
+        given = {"inputs": data[0], "targets": data[1]}
         # On PyTorch a batch comes as NumPy's.
         return {name: ops.convert_to_tensor(to_unit_range(clips)) for name, clips in given.items()}
 

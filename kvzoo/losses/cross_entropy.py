@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from kvzoo.errors import InputError
+from kvzoo.losses import arrays
 from kvzoo.losses.base import VideoModel
 
 
@@ -20,12 +21,18 @@ class CrossEntropy(VideoModel):
         self.classes = self.network.output_shape[-1]
         self.accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def check_example(self, where, x, y, weights, look=True):
+        super().check_example(where, x, y, weights, look)
         if y is None:
-            raise InputError(f"fit: {self.spec.name} is trained with labels: .fit(clips, labels) is wanted")
-        entropy = keras.losses.sparse_categorical_crossentropy(y, ops.cast(y_pred, "float32"), from_logits=True)
+            raise InputError(f"{where}: {self.spec.name} is trained with labels: .fit(clips, labels) is wanted")
+        arrays.check_labels(f"{where}: labels", y, arrays.count_of(x), self.classes, look)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        labels = ops.reshape(y, (-1,))
+        entropy = keras.losses.sparse_categorical_crossentropy(labels, ops.cast(y_pred, "float32"), from_logits=True)
         return ops.mean(entropy if sample_weight is None else entropy * sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        self.accuracy.update_state(y, y_pred, sample_weight)
-        return self.get_metrics_result()
+        labels = ops.reshape(y, (-1,))
+        self.accuracy.update_state(labels, y_pred, sample_weight)
+        return super().compute_metrics(x, labels, ops.cast(y_pred, "float32"), sample_weight)

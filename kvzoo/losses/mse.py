@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from kvzoo.losses import arrays
 from kvzoo.losses.base import VideoModel, to_unit_range
 
 
@@ -17,15 +18,21 @@ class MeanSquaredError(VideoModel):
         super().__init__(*args, **kwargs)
         self.psnr = keras.metrics.Mean("psnr")
 
+    def check_example(self, where, x, y, weights, look=True):
+        super().check_example(where, x, y, weights, look)
+        if y is not None:
+            self.check_clips(f"{where}: targets", y, self.network.output_shape[1:], look, arrays.count_of(x))
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         error = _error_of_clips(x if y is None else y, y_pred)
         return ops.mean(error if sample_weight is None else error * sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         # A square error on -1..1 is four times that on 0..1.
-        error = _error_of_clips(x if y is None else y, y_pred) / 4.0
+        target = to_unit_range(x if y is None else y)
+        error = _error_of_clips(target, y_pred) / 4.0
         self.psnr.update_state(-10.0 * ops.log10(ops.maximum(error, 1e-10)), sample_weight)
-        return self.get_metrics_result()
+        return super().compute_metrics(x, target, ops.cast(y_pred, "float32"), sample_weight)
 
 
 def _error_of_clips(target, prediction):

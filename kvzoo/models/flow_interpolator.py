@@ -199,7 +199,7 @@ def warped_l1(inputs, outputs):
     for level in range(4):
         total = total + 2.0**level * ops.mean(ops.abs(error))
         # Without its strides Keras 3.15 takes the size twice on JAX.
-        error = ops.average_pool(error, 2, 2, "same")
+        error = ops.average_pool(error, 2, 2, "same", data_format="channels_last")
     return total / 4.0
 
 

@@ -398,7 +398,8 @@ class _Checker:
 
     def _lower(self, values: dict, keys: tuple[str, str], most: int) -> None:
         section, key = keys
-        if (values[section][key] or most + 1) > most:
+        value = values[section][key]
+        if not isinstance(value, (int, float)) or value > most:  # a pair [height, width], or what was left out
             values[section][key] = most
             self.tree.origins[keys] = Origin("--smoke")
 

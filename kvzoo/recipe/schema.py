@@ -8,7 +8,16 @@ import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from kvzoo.registry import Option
 
@@ -126,7 +135,7 @@ class Fit(Section):
     ] = None
     seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, noise and data")] = 0
     precision: Annotated[
-        Literal["float32", "bfloat16", "mixed_float16", "mixed_bfloat16"], Field(description="Keras's dtype policy")
+        Literal["float32", "mixed_float16", "mixed_bfloat16"], Field(description="Keras's dtype policy")
     ] = "float32"
     jit_compile: Annotated[
         bool | Literal["auto"], Field(description="XLA; auto: on a GPU and on JAX, not on a CPU")
@@ -142,6 +151,16 @@ class Fit(Section):
     ] = None
     validation_freq: Annotated[PositiveInt, Field(description="intervals of sample_every between validations")] = 1
     validation_clips: Annotated[PositiveInt, Field(description="held-out examples that each validation reads")] = 128
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _keeps_weights(cls, precision: Any) -> Any:
+        if precision in ("float16", "bfloat16"):
+            raise ValueError(
+                f"'float32', 'mixed_float16' or 'mixed_bfloat16' is required: weights in {precision} lose small updates, "
+                f"mixed_{precision} computes in it and keeps weights in float32"
+            )
+        return precision
 
     @field_validator("best", mode="before")
     @classmethod
@@ -180,11 +199,38 @@ _TYPES = {
     "bool": bool,
     "str": str,
     "path": str,
+    "size": Any,
     "list[int]": list[int],
     "list[float]": list[float],
     "list[str]": list[str],
     "dict[str, float]": dict[str, float],
 }
+
+
+def _size(option: Option) -> BeforeValidator:
+    """Return the check of an integer or a pair of them; a pair becomes a list, as in YAML."""
+    limits = (
+        f"of at least {option.minimum}" if option.minimum is not None else "",
+        f"divisible by {option.multiple_of}" if option.multiple_of else "",
+    )
+    legal = (
+        f"an integer or [height, width]{', ' if any(limits) else ''}{' and '.join(filter(None, limits))}, is required"
+    )
+
+    def check(value: Any) -> Any:
+        pair = isinstance(value, (list, tuple))
+        sides = list(value) if pair else [value]
+        fits = len(sides) == 1 + pair and all(
+            type(side) is int
+            and (option.minimum is None or side >= option.minimum)
+            and side % (option.multiple_of or 1) == 0
+            for side in sides
+        )
+        if not fits:
+            raise ValueError(legal)
+        return sides if pair else value
+
+    return BeforeValidator(check)
 
 
 def _field(option: Option) -> tuple[Any, Any]:
@@ -194,6 +240,8 @@ def _field(option: Option) -> tuple[Any, Any]:
         kind = Literal[tuple(option.choices)]
     limits = {"ge": option.minimum, "le": option.maximum, "multiple_of": option.multiple_of}
     limits = {k: v for k, v in limits.items() if v is not None}
+    if option.type == "size":
+        kind, limits = Annotated[Any, _size(option)], {}
     if limits and option.type in ("list[int]", "list[float]"):
         kind, limits = list[Annotated[get_args(kind)[0], Field(**limits)]], {}
     kind = Annotated[kind, Field(description=option.help, **limits)]

@@ -20,6 +20,7 @@ import kvzoo
 from kvzoo import catalog, zoo
 from kvzoo.data.pipeline import Clips, Data, FixedExamples, batches, open_data
 from kvzoo.errors import InputError, Interrupted, KvzooError, TrainingFailed, did_you_mean
+from kvzoo.losses.arrays import checked
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
 from kvzoo.recipe.explain import explained_run
@@ -30,6 +31,7 @@ from kvzoo.run.feed import HeldOutExamples, TrainingExamples
 from kvzoo.run.folder import WriteError, writing
 from kvzoo.run.history import History, metric_of, panels
 from kvzoo.run.report import duration, write_report
+from kvzoo.run.reproducible import deterministic_ops, seeded
 from kvzoo.run.tracking import tracked
 from kvzoo.run.training import Loop, Progress, averaged, callback_states
 from kvzoo.signals import Signals, undone
@@ -55,6 +57,7 @@ class Run:
     model: VideoModel
 
 
+@deterministic_ops()
 def fit(
     recipe: str | os.PathLike | Recipe,
     overrides: Iterable[str] = (),
@@ -63,6 +66,9 @@ def fit(
     smoke: bool = False,
 ) -> Run:
     """Train what a recipe says and keep it in a run folder.
+
+    While it runs, TensorFlow's ops are deterministic in the whole process; that, and the random state of Python, NumPy
+    and the backend, are afterwards what they were before.
 
     Args:
         recipe: a recipe file, the name of one that kvzoo ships, a run's lock file, or a resolved recipe.
@@ -109,6 +115,7 @@ def _remove_untrained(run_folder: folder.RunFolder) -> bool:
     return True
 
 
+@deterministic_ops()
 def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: bool = False) -> Run:
     """Go on with a run from its newest whole checkpoint, to the same bits as if it had not been cut.
 
@@ -282,20 +289,16 @@ def _prepare(recipe: Recipe, fresh: bool) -> tuple[VideoModel, Data, str | None]
     A run that is not fresh has its weights in a checkpoint. The third value says what others it began with.
     """
     settings = recipe["fit"]
-    keras.utils.set_random_seed(settings["seed"])
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    with zoo.dtype_policy(settings["precision"]):
-        model = zoo.get(recipe["model"]["name"], loss=recipe["loss"], compile=False, **recipe.model_options)
     said = None
-    if fresh and (weights := recipe["model"].get("weights")):
-        loaded, left = zoo.transfer(model, Path(weights))
-        said = f"weights of {len(loaded)} layers are those of {weights}; new: {', '.join(left) or 'none'}"
-    if recipe["model"].get("trainable") == "head":
-        zoo.freeze_trunk(model)
-    zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
+    with seeded(settings["seed"]):
+        with zoo.dtype_policy(settings["precision"]):
+            model = zoo.get(recipe["model"]["name"], loss=recipe["loss"], compile=False, **recipe.model_options)
+        if fresh and (weights := recipe["model"].get("weights")):
+            loaded, left = zoo.transfer(model, Path(weights))
+            said = f"weights of {len(loaded)} layers are those of {weights}; new: {', '.join(left) or 'none'}"
+        if recipe["model"].get("trainable") == "head":
+            zoo.freeze_trunk(model)
+        zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
     data = open_data(recipe["data"], model.clip_shapes, settings["seed"], model.wanted_classes)
     return model, data, said
 
@@ -342,7 +345,7 @@ def _train(
             tests = {name: _held_out(clips, settings) for name, clips in data.tests.items()}
 
             def measured(part: str, examples: HeldOutExamples) -> dict[str, float]:
-                with examples:
+                with examples, checked():
                     found = model.evaluate(examples.for_fit(), steps=examples.steps, verbose=0, return_dict=True)
                 return {f"{part}_{name}": float(value) for name, value in found.items()}
 
@@ -447,6 +450,7 @@ def _logged(run_folder: folder.RunFolder):
         handlers[-1].setLevel(logging.INFO)
     for each in handlers:
         log.addHandler(each)
+    level = log.level
     log.setLevel(logging.DEBUG)
     try:
         yield
@@ -459,6 +463,7 @@ def _logged(run_folder: folder.RunFolder):
     finally:
         for each in handlers:
             log.removeHandler(each)
+        log.setLevel(level)
         handler.close()
 
 
@@ -479,6 +484,7 @@ def _fit_intervals(model, data: Data, recipe: Recipe, total: int, loop: Loop, va
         loop.ready = examples.ready
         with (
             examples,
+            checked(),
             validation or nullcontext(),
             _not_the_end(model.optimizer),
             loop.logs_on_device(callbacks),

@@ -62,5 +62,5 @@ class MeanSquaredErrorAndEntropy(MeanSquaredError):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         (entropy,) = self.losses
-        self.entropy.update_state(entropy)
+        self.entropy.update_state(entropy, ops.shape(x)[0])
         return super().compute_loss(x, y, y_pred, sample_weight, training) + self.entropy_weight * entropy
