@@ -150,7 +150,7 @@ def test_interrupted_from_the_terminal(recipe, kvzoo_cli, tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert err.strip().endswith("go on with: kvzoo resume cut")
+    assert err.strip().endswith("progress saved. Resume with: kvzoo resume cut")
     step = checkpoint.read_newest(tmp_path / "cut" / "checkpoints")[0]["step"]
     done = kvzoo_cli("resume", "cut", "-o", f"fit.steps={step + 2}")
     assert done.returncode == 0, done.stderr
