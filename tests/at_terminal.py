@@ -1,6 +1,6 @@
 """Runs the verbs of `test_terminal.py` one after the other at the terminal that is this process's standard output.
 
-python at_terminal.py FOLDER COLUMNS…
+python at_terminal.py FOLDER COLUMNS
 """
 
 import fcntl
@@ -16,7 +16,7 @@ import time
 import traceback
 from pathlib import Path
 
-from test_terminal import ROWS, TWICE
+from test_terminal import ROWS
 
 from kvzoo.cli.main import main
 
@@ -59,21 +59,18 @@ def make_runs(run: str) -> None:
 
 
 if __name__ == "__main__":
-    folder, *widths = sys.argv[1:]
+    folder, columns = sys.argv[1:]
     os.chdir(folder)
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 40, int(columns), 0, 0))
     codes = {}
-    for number, columns in enumerate(map(int, widths)):
-        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        for verb, (line, _) in ROWS.items():
-            if number and verb not in TWICE:
-                continue
-            print(f"\n=== {columns} kvzoo {line}", flush=True)
-            began = time.process_time()
-            codes[f"{columns} {verb}"] = run(line.replace("OUT", f"out{columns}"))
-            print(f"TIME {time.process_time() - began:.2f}")
-            if verb == "fit" and not number:
-                from kvzoo import zoo
+    for verb, (line, _) in ROWS.items():
+        print(f"\n=== {verb} ===", flush=True)
+        began = time.process_time()
+        codes[verb] = run(line)
+        print(f"{time.process_time() - began:.2f} s of the processor", flush=True)
+        if verb == "fit":
+            from kvzoo import zoo
 
-                make_runs("out100")
-                zoo.load = functools.cache(zoo.load)
+            make_runs("run")
+            zoo.load = functools.cache(zoo.load)
     Path("codes.json").write_text(json.dumps(codes))
