@@ -165,9 +165,13 @@ def load_weights(model: VideoModel, path: Path) -> None:
             model.network.set_weights(_read_network(file).get_weights())
         else:
             _check_stored(file)
-            with h5py.File(file) as stored:
-                of_model = "network" in stored  # as a model's own `save_weights` writes it
-            (model if of_model else model.network).load_weights(file)
+            try:
+                model.network.load_weights(file)
+            except ValueError as error:
+                try:
+                    model.load_weights(file)  # as its own `save_weights` writes it
+                except ValueError:
+                    raise error from None
     except Exception as error:
         raise InputError(f"weights: {file} does not fit {model.spec.name}: {_reason(error)}") from error
 
