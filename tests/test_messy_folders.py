@@ -219,15 +219,16 @@ def test_further_pages_of_a_png_are_named(tmp_path):
 
 def test_a_bad_image_loses_one_frame(tmp_path, caplog):
     files = write_frames(tmp_path / "data" / "s", 2 * CHUNK + 6)
-    for bad in (0, 5, 6, CHUNK):  # the first of all, two in a row, the first of a chunk
+    for bad in (0, 5, 6, CHUNK, *range(2 * CHUNK, 2 * CHUNK + 6)):  # the first, two in a row, a chunk's first, the rest
         files[bad].write_bytes(files[bad].read_bytes()[:40] if bad == 5 else b"x")
     source = Frames(str(tmp_path / "data"))
     (video,) = source.videos
     wanted = list(range(2 * CHUNK + 6))
     wanted[0], wanted[5], wanted[6], wanted[CHUNK] = 1, 4, 4, CHUNK - 1
+    wanted[2 * CHUNK :] = [2 * CHUNK - 1] * 6
     assert values(source, video, [CHUNK]) == [CHUNK - 1]  # whatever was read before
     assert values(source, video) == wanted
-    words = "frames with faults: 4, such as 0000.png: not an image; the frame before is shown"
+    words = "frames with faults: 10, such as 0000.png: not an image; the frame before is shown"
     assert source.faults_in_words(video) == words
     assert f"broken: s: {words}" in run("check", tmp_path / "data", "--source", "frames")
     out = tmp_path / "a.h5"

@@ -291,9 +291,8 @@ def _not_read(path: str, source) -> list[tuple[str, str]]:
     if not os.path.isdir(path):
         return []
     known = {file for video in source.videos for file in source.files_of(video)}
-    known |= {
-        os.path.normpath(os.path.join(path, each.name)) for each in source.skipped
-    }  # a file, or a sequence's folder
+    # What is skipped is a file, or a sequence's folder.
+    known |= {os.path.normpath(os.path.join(path, each.name)) for each in source.skipped}
     left = [file for file in all_files(path)[0] if not known & {str(file), str(file.parent)}]
     endings = Counter(file.suffix.lower() or file.name for file in left).most_common(SHOWN)
     return [("not read", ", ".join(f"{ending} ({count})" for ending, count in endings))] if endings else []

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kvzoo.data.images import BROKEN, ENDINGS, pages, reason_of, size_and_pages, size_of
-from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, find_files, label_of, square
+from kvzoo.data.source import CHUNK, BrokenVideo, Skipped, Source, Video, find_files, label_of, square
 
 log = logging.getLogger("kvzoo")
 
@@ -76,7 +76,8 @@ class Frames(Source):
                 frames.append(square(image, image_size, channels, self.whole))
             if fault:
                 faults[index] = f"{name}: {fault}"
-        if 2 * missing > len(frames):
+        # Of a short rest of a sequence all may be missing: the last good frame stands still for so long.
+        if 2 * missing > min(CHUNK, len(video.key)):
             some = next(iter(faults.values())).partition(";")[0]
             raise BrokenVideo(f"{missing} of the frames {start} to {stop - 1} cannot be read, such as {some}")
         self.note_faults(video, faults)
@@ -85,7 +86,9 @@ class Frames(Source):
             before = (image for _, image, _ in _read(video.key[:start][::-1]) if image is not None)
             shown = next((square(image, image_size, channels, self.whole) for image in before), None)
             if shown is None:
-                shown = next(frame for frame in frames if frame is not None)
+                shown = next((frame for frame in frames if frame is not None), None)
+            if shown is None:
+                raise BrokenVideo(faults[start].partition(";")[0])
             frames = [shown if frame is None else frame for frame in frames]
         return np.stack(frames)
 
