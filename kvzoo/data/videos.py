@@ -6,10 +6,11 @@ import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -36,6 +37,12 @@ MOST_PIXELS = 1 << 26  # of a frame; damaged headers promise frames that no memo
 # What PyAV raises for damaged files; IndexError where a stream turns up in the middle.
 FAULTS = (OSError, ValueError, IndexError, av.error.FFmpegError)
 
+NO_TIMES = 0x80  # FFmpeg's flag of containers without times: raw H.264 and its like
+PLACE_HOLDER = 16  # bytes; an MPEG-4 packet of fewer may say only that nothing is shown
+
+# Of an AVColorTransferCharacteristic.
+HDR = {number: f"HDR ({name}) is read as if it were SDR" for number, name in ((16, "PQ"), (18, "HLG"))}
+
 PAUSE = 3600.0  # seconds; a longer one between two frames is a mistake of the file
 
 
@@ -44,8 +51,10 @@ class Videos(Source):
 
     Opening reads each file's packets once (no decoding beyond the first frame) for the exact times
     of its frames, so a wrong header or a variable frame rate is harmless: frames are taken at the
-    file's average rate. Frames are turned upright where the file says that it was filmed on its side.
-    A frame that does not decode is shown as the one before it.
+    file's average rate. Where packets do not tell them (AVI with B-frames, raw H.264, joined files)
+    it decodes the file once. Frames are turned upright, and mirrored, as the file says; frames of
+    another size than the first are scaled to it. A frame that does not decode is shown as the one
+    before it.
 
     Args:
         path: folder of video files, searched with its subfolders.
@@ -115,7 +124,7 @@ class Videos(Source):
         return out
 
     def size_of(self, video: Video) -> str:
-        return video.key.size
+        return "{}x{}".format(*video.key.coded)
 
     def files_of(self, video: Video) -> Sequence[str]:
         return (video.key.path,)
@@ -162,7 +171,7 @@ class Stream:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield RGB uint8 (H, W, 3), upright, each valid until the next one is asked for."""
         reader, missing = _Reader(self._file), 0
-        self.broken = f"cut off after {self.frames} frames" if self._file.cut else ""
+        self.broken = f"cut off after {self.frames} frames" if self._file.cut else self._file.notes
         for i, stamp in enumerate(self._file.stamps.tolist()):
             try:
                 frame = reader.frame_at(stamp)
@@ -201,20 +210,44 @@ class _File:
         stamps: time of each frame, rising.
         base: seconds that a time counts.
         keys: times of the frames at which decoding can begin, rising; empty where it must begin at the first.
-        size: "1280x720".
-        aspect: width of a pixel, where its height is 1.
-        counted: the file's times are not those of its frames: frames are told by counting.
+        coded: width and height of the first frame as it is coded.
+        square: width and height of all frames with square pixels, before they are turned.
+        turn: how all frames are turned: transposed, then mirrored left to right, then upside down.
+        counted: the times of decoded frames are not those in `stamps`: frames are told by counting.
         cut: the file ends before its video does.
+        notes: what else is odd about it, in words; "" where nothing is.
     """
 
     path: str
     stamps: np.ndarray
     base: float
     keys: list[int]
-    size: str = ""
-    aspect: float = 1.0
+    coded: tuple[int, int]
+    square: tuple[int, int]
+    turn: tuple[bool, bool, bool] = (False, False, False)
     counted: bool = False
     cut: bool = False
+    notes: str = ""
+
+
+def _decoded(path: str | Path, key: int | None = None) -> Iterator[av.VideoFrame]:
+    """Yield all frames that FFmpeg decodes, in the order in which they are shown, from a key frame or the beginning."""
+    with open_container(path) as container:
+        stream = _video_stream(container)
+        # Several files are read at once: threads within one would only crowd the cores.
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+        if key is not None:
+            try:
+                container.seek(key, stream=stream)
+            except av.error.FFmpegError:
+                return
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                continue
+            yield from frames
 
 
 class _Reader:
@@ -223,8 +256,8 @@ class _Reader:
     def __init__(self, file: _File, key: int | None = None):
         self.shown: av.VideoFrame | None = None
         self._next: av.VideoFrame | None = None
-        self._frames = self._decode(file, key)
-        self._aspect = file.aspect
+        self._file = file
+        self._frames = self._stamped(key)
         # One for all frames: setting up a conversion takes longer than a small frame's.
         self._reformatter = VideoReformatter()
         self._middles: dict[tuple, _Middle] = {}
@@ -255,52 +288,35 @@ class _Reader:
         Of an interlaced frame it is the first field, the rows between filled in. Where not the whole is wanted, much
         of what lies outside of the centred square is missing: its colours need no conversion.
         """
-        turns, interlaced = round(frame.rotation / 90) % 4, frame.interlaced_frame
-        width = None if self._aspect == 1 else max(2, 2 * round(frame.width * self._aspect / 2))
-        if not whole and width is None and not interlaced and _Middle.pays(frame):
+        interlaced, (width, height) = frame.interlaced_frame, self._file.square
+        if not whole and not interlaced and (frame.width, frame.height) == (width, height) and _Middle.pays(frame):
             key = (frame.width, frame.height, frame.format.name)
             if key not in self._middles:
                 self._middles[key] = _Middle(frame)
             frame = self._middles[key].of(frame)
-        rgb = self._reformatter.reformat(frame, width=width, format="rgb24")
+            width, height = frame.width, frame.height
+        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24")
         plane = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: rgb.height, : 3 * rgb.width]
         image = rows.reshape(rgb.height, rgb.width, 3)
         if interlaced and rgb.height > 1:
             image = cv2.resize(np.ascontiguousarray(image[::2]), (rgb.width, rgb.height))
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+        return _turned(image, self._file.turn)
 
     def _peek(self) -> av.VideoFrame | None:
         if self._next is None:
             self._next = next(self._frames, None)
         return self._next
 
-    @staticmethod
-    def _decode(file: _File, key: int | None) -> Iterator[av.VideoFrame]:
-        with open_container(file.path) as container:
-            stream = _video_stream(container)
-            # Several files are read at once: threads within one would only crowd the cores.
-            stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
-            if key is not None:
-                try:
-                    container.seek(key, stream=stream)
-                except av.error.FFmpegError:
-                    return
-            count = 0
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:
-                    continue
-                for frame in frames:
-                    if file.counted:
-                        if count == len(file.stamps):
-                            return
-                        frame.pts = int(file.stamps[count])
-                        count += 1
-                    if frame.pts is not None:
-                        yield frame
+    def _stamped(self, key: int | None) -> Iterator[av.VideoFrame]:
+        """Yield the frames whose times are those of the file's `stamps`."""
+        file = self._file
+        if file.counted:
+            for stamp, frame in zip(file.stamps.tolist(), _decoded(file.path), strict=False):
+                frame.pts = stamp
+                yield frame
+        else:
+            yield from (frame for frame in _decoded(file.path, key) if frame.pts is not None)
 
 
 class _Middle:
@@ -356,51 +372,82 @@ def _promised(stream: av.VideoStream) -> float:
         return 0.0
 
 
+def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Return how a frame is to be turned: transposed, then mirrored left to right, then upside down."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    # x' = a x + c y and y' = b x + d y, with y downwards.
+    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return False, a < 0, d < 0
+    return True, c < 0, b < 0
+
+
+def _turned(image: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
+    if not any(turn):
+        return image
+    transposed, mirrored, flipped = turn
+    image = image.swapaxes(0, 1) if transposed else image
+    return np.ascontiguousarray(image[:: -1 if flipped else 1, :: -1 if mirrored else 1])
+
+
+def _shown_at(frames: Iterable[av.VideoFrame], guessed: bool) -> list[int | None]:
+    """Return when decoded frames are shown, as FFmpeg's `best_effort_timestamp` has it; None where nothing tells.
+
+    A frame has a time of its own and one of the packet that it came with. Where the file's times are FFmpeg's
+    guesses the latter counts.
+    """
+    times, faults, last_pts, last_dts = [], 0, -math.inf, -math.inf
+    for frame in frames:
+        pts, dts = frame.pts, frame.dts
+        if guessed and dts is not None:
+            pts = dts
+        # As in FFmpeg's guess_correct_pts: the kind of time that failed to rise more seldom is believed.
+        if dts is not None:
+            faults -= dts <= last_dts
+        if pts is not None:
+            faults += pts <= last_pts
+        last_dts = next((time for time in (dts, pts) if time is not None), last_dts)
+        last_pts = next((time for time in (pts, dts) if time is not None), last_pts)
+        times.append(pts if pts is not None and (faults <= 0 or dts is None) else dts)
+    return times
+
+
+def _rising(times: Sequence[int | None], step: float, second: float) -> tuple[np.ndarray, int | None]:
+    """Return times that rise, and the index of the first frame at which they began again; None where they did not.
+
+    Args:
+        times: of frames; one that is None is a step later than the one before.
+        step: from a frame to the next, where nothing tells.
+        second: ticks of a second; times that go back by more are taken to begin again: a file joined of several.
+    """
+    out, shift, again = [], 0, None
+    for i, time in enumerate(times):
+        if not out:
+            time = time or 0
+        elif time is None:
+            time = out[0] + step * i if times[0] is None else out[-1] + step
+        else:
+            time += shift
+            if time < out[-1] - second:
+                shift += out[-1] + step - time
+                time, again = out[-1] + step, again or i
+        out.append(time if not out else max(time, out[-1] + 1))
+    return np.round(np.array(out)).astype(np.int64), again
+
+
 def _open(path: Path, folder: Path) -> Video | Skipped:
     name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
     try:
         if not path.stat().st_size:
             return Skipped(name, "the file is empty")
-        with open_container(path) as container:
-            stream = _video_stream(container)
-            if stream is None:
-                return Skipped(name, "no video stream")
-            if stream.codec_context is None:
-                return Skipped(name, "no decoder for its video")
-            width, height = stream.codec_context.width, stream.codec_context.height
-            if width * height > MOST_PIXELS:
-                return Skipped(
-                    name, f"frames of {width}x{height} pixels; {MOST_PIXELS / 1e6:.0f} million are read at most"
-                )
-            aspect = float(stream.sample_aspect_ratio or 1)
-            packets, end, cut = [], 0, False
-            for packet in container.demux(stream):
-                if packet.pts is None:
-                    continue
-                # A corrupt packet is the last one of a file that was cut off.
-                cut = packet.is_corrupt
-                if not cut:
-                    packets.append((packet.pts, packet.is_keyframe, packet.is_discard))
-                    end = max(end, packet.pts + (packet.duration or 0))
-            base = float(stream.time_base)
-            # Headers are wrong by a frame or two; a file that was cut off lacks more.
-            cut = cut or _promised(stream) - end * base > 0.5
-            container_format, reordered = container.format.name, stream.codec_context.has_b_frames
-        stamps = np.unique(np.array([pts for pts, _, discard in packets if not discard], np.int64))
-        if not len(stamps):
-            return Skipped(name, "no frames")
-        times = [pts for pts, *_ in packets]
-        # AVI stores no times: FFmpeg's guesses go wrong where H.264 shows frames in another order than it stores them.
-        counted = container_format == "avi" and bool(reordered) and times == sorted(times)
-        # After a seek in an MPEG program stream FFmpeg guesses times, too.
-        seekable = not counted and container_format != "mpeg"
-        keys = sorted({pts for pts, key, _ in packets if key}) if seekable else []
-        file = _File(
-            str(path), stamps, base, keys, f"{width}x{height}", aspect if 0.1 < aspect < 10 else 1.0, counted, cut
-        )
-        _Reader(file).frame_at(int(stamps[0]))
+        file = _inspected(path)
     except FAULTS as error:
         return Skipped(name, _reason(error))
+    if isinstance(file, str):
+        return Skipped(name, file)
+    stamps, base = file.stamps, file.base
     gaps = np.diff(stamps)
     if len(gaps):
         gaps = np.where(gaps * base > PAUSE, np.median(gaps), gaps)
@@ -413,6 +460,67 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
         wanted = np.arange(len(stamps)) / (fps * base)
         video = replace(video, times=np.searchsorted(shown, wanted + 0.5, side="right") - 1)
     return video
+
+
+def _inspected(path: Path) -> _File | str:
+    """Return what is to be known of a file, or why it cannot be used."""
+    with open_container(path) as container:
+        stream = _video_stream(container)
+        if stream is None:
+            return "no video stream"
+        codec = stream.codec_context
+        if codec is None:
+            return "no decoder for its video"
+        if codec.width * codec.height > MOST_PIXELS:
+            limit = f"{MOST_PIXELS / 1e6:.0f} million are read at most"
+            return f"frames of {codec.width}x{codec.height} pixels; {limit}"
+        packets, end, cut = [], 0, False
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            # A corrupt packet is the last one of a file that was cut off.
+            cut = packet.is_corrupt
+            if not cut:
+                packets.append((packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size))
+                end = max(end, (packet.pts or 0) + (packet.duration or 0))
+        base = float(stream.time_base)
+        # Headers are wrong by a frame or two; a file that was cut off lacks more.
+        cut = cut or _promised(stream) - end * base > 0.5
+        aspect, rate = float(stream.sample_aspect_ratio or 1), float(stream.guessed_rate or stream.average_rate or 25)
+        kind, flags, reordered, coding = container.format.name, container.format.flags, codec.has_b_frames, codec.name
+        notes = HDR.get(codec.color_trc, "")
+    if not packets:
+        return "no frames"
+    guessed = kind == "avi" and bool(reordered)
+    if guessed or flags & NO_TIMES or not _tell_frames(packets, reordered, coding):
+        frames = _decoded(path)
+        first = next(frames, None)
+        found = [] if first is None else _shown_at(chain([first], frames), guessed)
+        stamps, again = _rising(found, 1 / (rate * base), 1 / base)
+        if again:
+            notes = f"its times begin again at frame {again} and are taken to go on"
+        counted, keys = True, []
+    else:
+        first = next(_decoded(path), None)
+        stamps, counted = np.array(sorted(pts for pts, _, _, discard, _ in packets if not discard), np.int64), False
+        # After a seek in an MPEG program stream FFmpeg guesses times.
+        keys = [] if kind == "mpeg" else sorted(pts for pts, _, key, *_ in packets if key)
+    if first is None or not len(stamps):
+        return "no frame can be decoded"
+    width, height = first.width, first.height
+    square = (max(2, 2 * round(width * aspect / 2)), height) if aspect != 1 and 0.1 < aspect < 10 else (width, height)
+    return _File(str(path), stamps, base, keys, (width, height), square, _turn(first), counted, cut, notes)
+
+
+def _tell_frames(packets: Sequence[tuple], reordered: bool, coding: str) -> bool:
+    """Return whether each packet is a frame and has its time, as far as packets tell."""
+    times, stamps = [pts for pts, *_ in packets], [dts for _, dts, *_ in packets if dts is not None]
+    if None in times or len(set(times)) < len(times) or stamps != sorted(stamps):
+        return False
+    # Times in the order of storage where frames are shown in another are made up.
+    if reordered and len(times) > 2 and times == sorted(times):
+        return False
+    return coding != "mpeg4" or min(size for *_, size in packets) > PLACE_HOLDER
 
 
 def _reason(error: Exception) -> str:
