@@ -207,18 +207,27 @@ def wrong_rate(data: bytearray) -> None:
 
 
 def hidden_frames(path: Path, seed: int) -> None:
-    """VP8 with frames that are decoded and not shown."""
-    options = {"auto-alt-ref": "1", "lag-in-frames": "16", "arnr-maxframes": "5", "g": "30", "b": "100k"}
-    film("libvpx", options=options, times=range(60))(path, seed)
+    """VP8 with frames, each fifth, that are decoded and not shown."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libvpx", rate=RATE)
+        for i, packet in enumerate(list(packets_of("libvpx", seed, stream=stream, **VP9))):
+            if i % 5 == 4:
+                data = bytes(packet)
+                hidden = av.Packet(bytes([data[0] & ~0x10]) + data[1:])
+                hidden.stream, hidden.time_base = stream, packet.time_base * Fraction(1, 10)
+                hidden.pts = hidden.dts = 10 * packet.pts - 5
+                out.mux(hidden)
+            out.mux(packet)
 
 
 def two_films(path: Path, seed: int) -> None:
     """Two video streams of different sizes."""
     with av.open(str(path), "w") as out:
         streams = [out.add_stream("mpeg4", rate=RATE) for _ in range(2)]
+        for stream, size in zip(streams, (SIZE, (96, 128)), strict=True):
+            stream.width, stream.height, stream.pix_fmt = size[1], size[0], "yuv420p"
         made = [
-            list(packets_of("mpeg4", seed, stream=stream, size=size))
-            for stream, size in zip(streams, (SIZE, (96, 128)), strict=True)
+            list(packets_of("mpeg4", seed, stream=stream, size=(stream.height, stream.width))) for stream in streams
         ]
         for packet in sorted(made[0] + made[1], key=lambda packet: packet.dts):
             out.mux(packet)
@@ -247,7 +256,9 @@ WHOLE: dict[str, Callable] = {
     **{f"h264.{e}": film("libx264", **H264) for e in ("3gp", "3g2", "m4v", "nut", "asf", "wtv", "mxf", "h264", "264")},
     "h264_vob.vob": film("libx264", **H264),
     **{f"hevc.{e}": film("libx265", **HEVC) for e in ("mp4", "mkv", "ts", "hevc", "265", "flv", "nut")},
-    **{f"mpeg2.{e}": film("mpeg2video", **GOPS) for e in ("mpg", "vob", "ts", "mkv", "mp4", "avi", "m2v", "mxf", "nut")},
+    **{
+        f"mpeg2.{e}": film("mpeg2video", **GOPS) for e in ("mpg", "vob", "ts", "mkv", "mp4", "avi", "m2v", "mxf", "nut")
+    },
     "mpeg2_svcd.mpg": film("mpeg2video", "svcd", **GOPS),
     **{f"mpeg1.{e}": film("mpeg1video", **GOPS) for e in ("mpg", "mpeg", "m1v", "avi", "ts", "mkv")},
     **{f"mpeg4.{e}": film("mpeg4", **GOPS) for e in ("avi", "mp4", "mkv", "mov", "ts", "nut", "3gp", "m4v", "asf")},

@@ -38,6 +38,8 @@ MOST_PIXELS = 1 << 26  # of a frame; damaged headers promise frames that no memo
 FAULTS = (OSError, ValueError, IndexError, av.error.FFmpegError)
 
 NO_TIMES = 0x80  # FFmpeg's flag of containers without times: raw H.264 and its like
+PROGRESSIVE = 1  # an AVFieldOrder; those above are of interlaced video
+BACK = 4  # frames; decoded ones are out of order by fewer
 PLACE_HOLDER = 16  # bytes; an MPEG-4 packet of fewer may say only that nothing is shown
 
 # Of an AVColorTransferCharacteristic.
@@ -414,27 +416,26 @@ def _shown_at(frames: Iterable[av.VideoFrame], guessed: bool) -> list[int | None
     return times
 
 
-def _rising(times: Sequence[int | None], step: float, second: float) -> tuple[np.ndarray, int | None]:
+def _rising(times: Sequence[int | None], step: float) -> tuple[np.ndarray, int | None]:
     """Return times that rise, and the index of the first frame at which they began again; None where they did not.
 
     Args:
         times: of frames; one that is None is a step later than the one before.
-        step: from a frame to the next, where nothing tells.
-        second: ticks of a second; times that go back by more are taken to begin again: a file joined of several.
+        step: from a frame to the next, where nothing tells. Times that go back by more than BACK of them begin again,
+            as in a file joined of several.
     """
-    out, shift, again = [], 0, None
-    for i, time in enumerate(times):
-        if not out:
-            time = time or 0
-        elif time is None:
-            time = out[0] + step * i if times[0] is None else out[-1] + step
+    known = next((i for i, time in enumerate(times) if time is not None), None)
+    out, shift, again = [0 if known is None else times[known] - known * step] if times else [], 0, None
+    for i, time in enumerate(times[1:], 1):
+        if time is None:
+            time = out[-1] + step
+        elif time + shift < out[-1] - BACK * step:
+            again, shift = again or i, out[-1] + step - time
+            time = out[-1] + step
         else:
             time += shift
-            if time < out[-1] - second:
-                shift += out[-1] + step - time
-                time, again = out[-1] + step, again or i
-        out.append(time if not out else max(time, out[-1] + 1))
-    return np.round(np.array(out)).astype(np.int64), again
+        out.append(max(time, out[-1] + 1))
+    return np.round(out).astype(np.int64), again
 
 
 def _open(path: Path, folder: Path) -> Video | Skipped:
@@ -474,37 +475,38 @@ def _inspected(path: Path) -> _File | str:
         if codec.width * codec.height > MOST_PIXELS:
             limit = f"{MOST_PIXELS / 1e6:.0f} million are read at most"
             return f"frames of {codec.width}x{codec.height} pixels; {limit}"
-        packets, end, cut = [], 0, False
+        packets, sure, end, cut = [], True, 0, False
         for packet in container.demux(stream):
             if not packet.size:
                 continue
-            # A corrupt packet is the last one of a file that was cut off.
+            packets.append((packet.pts, packet.dts, packet.is_keyframe, packet.is_discard))
+            sure = sure and _is_a_frame(packet, codec.name)
+            # A corrupt packet at the end is what is left of one where the file was cut off.
             cut = packet.is_corrupt
-            if not cut:
-                packets.append((packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size))
-                end = max(end, (packet.pts or 0) + (packet.duration or 0))
+            end = end if cut else max(end, (packet.pts or 0) + (packet.duration or 0))
         base = float(stream.time_base)
         # Headers are wrong by a frame or two; a file that was cut off lacks more.
-        cut = cut or _promised(stream) - end * base > 0.5
+        left_out, cut = int(cut), cut or _promised(stream) - end * base > 0.5
         aspect, rate = float(stream.sample_aspect_ratio or 1), float(stream.guessed_rate or stream.average_rate or 25)
-        kind, flags, reordered, coding = container.format.name, container.format.flags, codec.has_b_frames, codec.name
+        kind, flags, reordered = container.format.name, container.format.flags, bool(codec.has_b_frames)
+        halves = 0.75 / (rate * base) if codec.field_order > PROGRESSIVE else 0
         notes = HDR.get(codec.color_trc, "")
     if not packets:
         return "no frames"
-    guessed = kind == "avi" and bool(reordered)
-    if guessed or flags & NO_TIMES or not _tell_frames(packets, reordered, coding):
+    guessed = kind == "avi" and reordered
+    if guessed or flags & NO_TIMES or not (sure and _have_times(packets, reordered, halves)):
         frames = _decoded(path)
         first = next(frames, None)
-        found = [] if first is None else _shown_at(chain([first], frames), guessed)
-        stamps, again = _rising(found, 1 / (rate * base), 1 / base)
+        times = [] if first is None else _shown_at(chain([first], frames), guessed)
+        stamps, again = _rising(times, 1 / (rate * base))
         if again:
             notes = f"its times begin again at frame {again} and are taken to go on"
         counted, keys = True, []
     else:
-        first = next(_decoded(path), None)
-        stamps, counted = np.array(sorted(pts for pts, _, _, discard, _ in packets if not discard), np.int64), False
+        first, counted, packets = next(_decoded(path), None), False, packets[: len(packets) - left_out]
+        stamps = np.array(sorted(pts for pts, _, _, discard in packets if not discard), np.int64)
         # After a seek in an MPEG program stream FFmpeg guesses times.
-        keys = [] if kind == "mpeg" else sorted(pts for pts, _, key, *_ in packets if key)
+        keys = [] if kind == "mpeg" else sorted(pts for pts, _, key, _ in packets if key)
     if first is None or not len(stamps):
         return "no frame can be decoded"
     width, height = first.width, first.height
@@ -512,15 +514,28 @@ def _inspected(path: Path) -> _File | str:
     return _File(str(path), stamps, base, keys, (width, height), square, _turn(first), counted, cut, notes)
 
 
-def _tell_frames(packets: Sequence[tuple], reordered: bool, coding: str) -> bool:
-    """Return whether each packet is a frame and has its time, as far as packets tell."""
-    times, stamps = [pts for pts, *_ in packets], [dts for _, dts, *_ in packets if dts is not None]
-    if None in times or len(set(times)) < len(times) or stamps != sorted(stamps):
+def _is_a_frame(packet: av.Packet, codec: str) -> bool:
+    """Return whether a packet is a frame that is shown, as far as it tells; some hold two, or none."""
+    if codec == "mpeg4":
+        return packet.size > PLACE_HOLDER
+    return codec != "vp8" or bool(memoryview(packet)[0] & 0x10)
+
+
+def _have_times(packets: Sequence[tuple], reordered: bool, halves: float) -> bool:
+    """Return whether packets have the times of their frames.
+
+    Args:
+        packets: (pts, dts, …) of each.
+        reordered: frames are shown in another order than they are stored in.
+        halves: shorter steps, in the stream's ticks, are those of fields, half frames in packets of their own.
+    """
+    times, stored = [pts for pts, *_ in packets], [dts for _, dts, *_ in packets if dts is not None]
+    if None in times or len(set(times)) < len(times) or stored != sorted(stored):
         return False
-    # Times in the order of storage where frames are shown in another are made up.
+    # Times in the order of storage, where that is another, are made up.
     if reordered and len(times) > 2 and times == sorted(times):
         return False
-    return coding != "mpeg4" or min(size for *_, size in packets) > PLACE_HOLDER
+    return len(times) < 3 or float(np.median(np.diff(sorted(times)))) > halves
 
 
 def _reason(error: Exception) -> str:
