@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import re
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import av.error
@@ -40,6 +42,7 @@ FAULTS = (OSError, ValueError, IndexError, av.error.FFmpegError)
 NO_TIMES = 0x80  # FFmpeg's flag of containers without times: raw H.264 and its like
 PROGRESSIVE = 1  # an AVFieldOrder; those above are of interlaced video
 BACK = 4  # frames; decoded ones are out of order by fewer
+VOP = b"\x00\x00\x01\xb6"  # begins a frame of MPEG-4
 PLACE_HOLDER = 16  # bytes; an MPEG-4 packet of fewer may say only that nothing is shown
 
 # Of an AVColorTransferCharacteristic.
@@ -245,6 +248,9 @@ def _decoded(path: str | Path, key: int | None = None) -> Iterator[av.VideoFrame
             except av.error.FFmpegError:
                 return
         for packet in container.demux(stream):
+            # An empty packet with a time is a frame that was dropped; to the decoder it would be the end.
+            if not packet.size and packet.dts is not None:
+                continue
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
@@ -400,11 +406,11 @@ def _shown_at(frames: Iterable[av.VideoFrame], guessed: bool) -> list[int | None
     A frame has a time of its own and one of the packet that it came with. Where the file's times are FFmpeg's
     guesses the latter counts.
     """
+    if guessed:
+        return [frame.dts for frame in frames]
     times, faults, last_pts, last_dts = [], 0, -math.inf, -math.inf
     for frame in frames:
         pts, dts = frame.pts, frame.dts
-        if guessed and dts is not None:
-            pts = dts
         # As in FFmpeg's guess_correct_pts: the kind of time that failed to rise more seldom is believed.
         if dts is not None:
             faults -= dts <= last_dts
@@ -416,8 +422,8 @@ def _shown_at(frames: Iterable[av.VideoFrame], guessed: bool) -> list[int | None
     return times
 
 
-def _rising(times: Sequence[int | None], step: float) -> tuple[np.ndarray, int | None]:
-    """Return times that rise, and the index of the first frame at which they began again; None where they did not.
+def _rising(times: Sequence[int | None], step: float) -> tuple[np.ndarray, str]:
+    """Return times that rise, and what was wrong with them in words; "" where nothing was.
 
     Args:
         times: of frames; one that is None is a step later than the one before.
@@ -425,7 +431,7 @@ def _rising(times: Sequence[int | None], step: float) -> tuple[np.ndarray, int |
             as in a file joined of several.
     """
     known = next((i for i, time in enumerate(times) if time is not None), None)
-    out, shift, again = [0 if known is None else times[known] - known * step] if times else [], 0, None
+    out, shift, again, late = [0 if known is None else times[known] - known * step] if times else [], 0, 0, 0
     for i, time in enumerate(times[1:], 1):
         if time is None:
             time = out[-1] + step
@@ -434,8 +440,11 @@ def _rising(times: Sequence[int | None], step: float) -> tuple[np.ndarray, int |
             time = out[-1] + step
         else:
             time += shift
+        late += time <= out[-1]
         out.append(max(time, out[-1] + 1))
-    return np.round(out).astype(np.int64), again
+    words = f"the times of {late} of {len(out)} frames do not rise" if late else ""
+    words = f"its times begin again at frame {again} and are taken to go on" if again else words
+    return np.round(out).astype(np.int64), words
 
 
 def _open(path: Path, folder: Path) -> Video | Skipped:
@@ -475,12 +484,13 @@ def _inspected(path: Path) -> _File | str:
         if codec.width * codec.height > MOST_PIXELS:
             limit = f"{MOST_PIXELS / 1e6:.0f} million are read at most"
             return f"frames of {codec.width}x{codec.height} pixels; {limit}"
-        packets, sure, end, cut = [], True, 0, False
+        packets, marked, end, cut = [], _is_marked(codec.extradata), 0, False
         for packet in container.demux(stream):
             if not packet.size:
                 continue
-            packets.append((packet.pts, packet.dts, packet.is_keyframe, packet.is_discard))
-            sure = sure and _is_a_frame(packet, codec.name)
+            frames = _frames_in(packet, codec.name)
+            marked = marked or (not packets and _is_marked(bytes(packet)))
+            packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, frames))
             # A corrupt packet at the end is what is left of one where the file was cut off.
             cut = packet.is_corrupt
             end = end if cut else max(end, (packet.pts or 0) + (packet.duration or 0))
@@ -488,25 +498,31 @@ def _inspected(path: Path) -> _File | str:
         # Headers are wrong by a frame or two; a file that was cut off lacks more.
         left_out, cut = int(cut), cut or _promised(stream) - end * base > 0.5
         aspect, rate = float(stream.sample_aspect_ratio or 1), float(stream.guessed_rate or stream.average_rate or 25)
-        kind, flags, reordered = container.format.name, container.format.flags, bool(codec.has_b_frames)
+        coding, kind, flags, reordered = (
+            codec.name,
+            container.format.name,
+            container.format.flags,
+            bool(codec.has_b_frames),
+        )
         halves = 0.75 / (rate * base) if codec.field_order > PROGRESSIVE else 0
         notes = HDR.get(codec.color_trc, "")
     if not packets:
         return "no frames"
+    step, counted, keys = 1 / (rate * base), True, []
     guessed = kind == "avi" and reordered
-    if guessed or flags & NO_TIMES or not (sure and _have_times(packets, reordered, halves)):
+    if guessed and coding == "mpeg4" and (stored := _in_stored_order(packets, marked, step)):
+        first, stamps = next(_decoded(path), None), np.array(stored, np.int64)
+    elif guessed or flags & NO_TIMES or not _have_times(packets, reordered, halves):
         frames = _decoded(path)
         first = next(frames, None)
         times = [] if first is None else _shown_at(chain([first], frames), guessed)
-        stamps, again = _rising(times, 1 / (rate * base))
-        if again:
-            notes = f"its times begin again at frame {again} and are taken to go on"
-        counted, keys = True, []
+        stamps, wrong = _rising(times, step)
+        notes = wrong or notes
     else:
         first, counted, packets = next(_decoded(path), None), False, packets[: len(packets) - left_out]
-        stamps = np.array(sorted(pts for pts, _, _, discard in packets if not discard), np.int64)
+        stamps = np.array(sorted(packet.pts for packet in packets if not packet.discard), np.int64)
         # After a seek in an MPEG program stream FFmpeg guesses times.
-        keys = [] if kind == "mpeg" else sorted(pts for pts, _, key, _ in packets if key)
+        keys = [] if kind == "mpeg" else sorted(packet.pts for packet in packets if packet.key)
     if first is None or not len(stamps):
         return "no frame can be decoded"
     width, height = first.width, first.height
@@ -514,23 +530,58 @@ def _inspected(path: Path) -> _File | str:
     return _File(str(path), stamps, base, keys, (width, height), square, _turn(first), counted, cut, notes)
 
 
-def _is_a_frame(packet: av.Packet, codec: str) -> bool:
-    """Return whether a packet is a frame that is shown, as far as it tells; some hold two, or none."""
+class _Packet(NamedTuple):
+    """What is read of a packet without decoding it; `frames` is how many it holds that are shown."""
+
+    pts: int | None
+    dts: int | None
+    key: bool
+    discard: bool
+    frames: int
+
+
+def _frames_in(packet: av.Packet, codec: str) -> int:
+    """Return how many frames that are shown a packet holds, as far as it tells without decoding: 0, 1 or more."""
     if codec == "mpeg4":
-        return packet.size > PLACE_HOLDER
-    return codec != "vp8" or bool(memoryview(packet)[0] & 0x10)
+        return 0 if packet.size <= PLACE_HOLDER else bytes(packet).count(VOP)
+    return 0 if codec == "vp8" and not memoryview(packet)[0] & 0x10 else 1
 
 
-def _have_times(packets: Sequence[tuple], reordered: bool, halves: float) -> bool:
-    """Return whether packets have the times of their frames.
+def _is_marked(data: bytes | None) -> bool:
+    """Return whether an MPEG-4 stream says that its B-frames are packed, as XviD and DivX write it."""
+    return bool(re.search(rb"DivX\d+(Build|b)\d+p", data or b""))
+
+
+def _in_stored_order(packets: Sequence[_Packet], marked: bool, step: float) -> list[int] | None:
+    """Return when the frames of MPEG-4 with B-frames in an AVI are shown; None where only decoding tells.
+
+    An AVI's times are those of its packets, and with each packet but the first FFmpeg gives one frame. Where they are
+    packed, one holds a frame and the B-frame that is shown before it; after all B-frames comes a place holder.
+    """
+    held = False
+    for packet in packets:
+        # In (held, frames): a place holder gives the frame that is held; one that came with a frame waits for its turn.
+        if packet.dts is None or (held, packet.frames) not in ((False, 1), (False, 2), (True, 1), (True, 0)):
+            return None
+        if packet.frames == 2 and not marked:
+            return None
+        held = packet.frames == 2 or (held and packet.frames == 1)
+    times = [packet.dts for packet in packets[1:]]
+    if not packets[0].key or times != sorted(set(times)):
+        return None
+    return [*times, round((times or [packets[0].dts])[-1] + step)]
+
+
+def _have_times(packets: Sequence[_Packet], reordered: bool, halves: float) -> bool:
+    """Return whether each packet is a frame and has its time.
 
     Args:
-        packets: (pts, dts, …) of each.
+        packets: of the whole stream.
         reordered: frames are shown in another order than they are stored in.
         halves: shorter steps, in the stream's ticks, are those of fields, half frames in packets of their own.
     """
-    times, stored = [pts for pts, *_ in packets], [dts for _, dts, *_ in packets if dts is not None]
-    if None in times or len(set(times)) < len(times) or stored != sorted(stored):
+    times, stored = [p.pts for p in packets], [p.dts for p in packets if p.dts is not None]
+    if None in times or len(set(times)) < len(times) or stored != sorted(stored) or any(p.frames != 1 for p in packets):
         return False
     # Times in the order of storage, where that is another, are made up.
     if reordered and len(times) > 2 and times == sorted(times):
