@@ -23,11 +23,12 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from kvzoo.data import layouts
-from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, find_files, label_of, square
+from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, all_files, find_files, label_of, square
 from kvzoo.errors import InputError
+from kvzoo.media import endings
 from kvzoo.media.containers import open_container
 
-ENDINGS = (".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".gif")
+ENDINGS = endings.VIDEO
 
 COLUMNS = ("path", "start", "end", "label")
 
@@ -92,7 +93,8 @@ class Videos(Source):
             rows = _rows_of(Path(csv), folder)
         else:
             found, skipped = find_files(folder, ENDINGS)
-            rows = [{"path": file} for file in found]
+            more, others = _of_unknown_endings(folder)
+            rows, skipped = [{"path": file} for file in sorted(found + more)], skipped + others
         files = list(dict.fromkeys(row["path"] for row in rows))
         with ThreadPoolExecutor(8) as pool:
             opened = dict(zip(files, pool.map(lambda file: _open(file, folder), files), strict=True))
@@ -597,6 +599,28 @@ def _reason(error: Exception) -> str:
         return "no such file"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return reason[0].lower() + reason[1:]
+
+
+def _of_unknown_endings(folder: Path) -> tuple[list[Path], list[Skipped]]:
+    """Return the files of a folder that are videos though their endings are not among ENDINGS, and those that are not.
+
+    What has the ending of something else, and what has none and is no video, is not mentioned.
+    """
+    files, skipped = [], []
+    for file in all_files(folder)[0]:
+        ending = file.suffix.lower()
+        if ending in ENDINGS or ending in endings.NO_VIDEO:
+            continue
+        try:
+            with open_container(file) as container:
+                is_video = _video_stream(container) is not None
+        except FAULTS:
+            is_video = False
+        if is_video:
+            files.append(file)
+        elif ending:
+            skipped.append(Skipped(file.relative_to(folder).as_posix(), f"{ending} is no ending of a video"))
+    return files, skipped
 
 
 def _rows_of(table: Path, folder: Path) -> list[dict]:
