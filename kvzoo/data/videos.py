@@ -46,8 +46,10 @@ BACK = 4  # frames; decoded ones are out of order by fewer
 VOP = b"\x00\x00\x01\xb6"  # begins a frame of MPEG-4
 PLACE_HOLDER = 16  # bytes; an MPEG-4 packet of fewer may say only that nothing is shown
 
-# Of an AVColorTransferCharacteristic.
-HDR = {number: f"HDR ({name}) is read as if it were SDR" for number, name in ((16, "PQ"), (18, "HLG"))}
+HDR = {16: "PQ", 18: "HLG"}  # of AVColorTransferCharacteristic
+BT709 = 1  # an AVColorTransferCharacteristic, and AVColorPrimaries
+TONE_MAPS = int(av.__version__.partition(".")[0]) >= 17  # releases of PyAV before take HDR for SDR
+TONE_MAPPERS = 8  # kept; one takes seconds to set up
 
 PAUSE = 3600.0  # seconds; a longer one between two frames is a mistake of the file
 
@@ -305,7 +307,10 @@ class _Reader:
                 self._middles[key] = _Middle(frame)
             frame = self._middles[key].of(frame)
             width, height = frame.width, frame.height
-        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24")
+        if TONE_MAPS and frame.color_trc in HDR:
+            rgb = _tone_mapped(frame, width, height)
+        else:
+            rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24")
         plane = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: rgb.height, : 3 * rgb.width]
         image = rows.reshape(rgb.height, rgb.width, 3)
@@ -327,6 +332,24 @@ class _Reader:
                 yield frame
         else:
             yield from (frame for frame in _decoded(file.path, key) if frame.pts is not None)
+
+
+_tone_mappers: OrderedDict[tuple, tuple[threading.Lock, VideoReformatter]] = OrderedDict()
+_tone_mappers_lock = threading.Lock()
+
+
+def _tone_mapped(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    """Return an HDR frame as FFmpeg shows it on an SDR screen, as rgb24 of another size."""
+    key = (frame.width, frame.height, frame.format.name, width, height, frame.color_trc, frame.color_primaries)
+    with _tone_mappers_lock:
+        lock, reformatter = _tone_mappers.setdefault(key, (threading.Lock(), VideoReformatter()))
+        _tone_mappers.move_to_end(key)
+        if len(_tone_mappers) > TONE_MAPPERS:
+            _tone_mappers.popitem(last=False)
+    with lock:
+        return reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", dst_color_trc=BT709, dst_color_primaries=BT709
+        )
 
 
 class _Middle:
@@ -507,7 +530,9 @@ def _inspected(path: Path) -> _File | str:
             bool(codec.has_b_frames),
         )
         halves = 0.75 / (rate * base) if codec.field_order > PROGRESSIVE else 0
-        notes = HDR.get(codec.color_trc, "")
+        notes = ""
+        if codec.color_trc in HDR and not TONE_MAPS:
+            notes = f"HDR ({HDR[codec.color_trc]}) is read as if it were SDR; PyAV 17 or newer maps it"
     if not packets:
         return "no frames"
     step, counted, keys = 1 / (rate * base), True, []
