@@ -339,6 +339,7 @@ WHOLE: dict[str, Callable] = {
     "fragments.mp4": film("libx264", muxing={"movflags": "frag_keyframe+empty_moov"}, **H264),
     "negative_composition.mp4": film("libx264", muxing={"movflags": "negative_cts_offsets"}, **H264),
     # How frames lie in chunks.
+    "unpacked.avi": chunks_in_avi(list, **GOPS),
     "packed.avi": chunks_in_avi(packed, **GOPS),
     "packed_one_b.avi": chunks_in_avi(packed, options={"g": "12", "bf": "1"}),
     "packed_unmarked.avi": chunks_in_avi(lambda chunks: packed(chunks, b"none"), **GOPS),
