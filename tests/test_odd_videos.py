@@ -31,6 +31,7 @@ def decoded(path: Path) -> tuple[list[np.ndarray], list[float | None], list[floa
     frames, times, stored = [], [], []
     with open_container(path) as container:
         stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1  # damaged H.264 is patched up in another way by several
         for packet in container.demux(stream):
             try:
                 found = packet.decode()
@@ -80,8 +81,8 @@ def check(path: Path, whole: bool, probe: bool) -> None:
     frames, *times = decoded(path)
     assert len(shown) == stream.frames == len(frames)
     if not path.name.startswith(CHANGED):
-        for one, other in zip(shown, frames, strict=True):
-            assert one.shape != other.shape or np.array_equal(one, other)
+        same = [a.shape != b.shape or np.array_equal(a, b) for a, b in zip(shown, frames, strict=True)]
+        assert all(same), f"frames that are not FFmpeg's: {np.flatnonzero(~np.array(same)).tolist()}"
     if "times" in stream.broken:
         return
     if probe and (of_ffprobe := probed(path)) and len(of_ffprobe) == len(frames):
