@@ -96,13 +96,13 @@ def check_source(folder: Path) -> None:
     named = {each.name for each in (*source.videos, *source.skipped)}
     assert named == {file.name for file in folder.iterdir()}
     for video in source.videos:
-        rng = np.random.default_rng(len(video.name))
         try:
-            every = source.read(video, np.arange(video.frames), 32, 3)
-            source._cache.clear()
-            for start in rng.integers(0, video.frames, 3):
-                indices = np.arange(start, min(start + 4, video.frames))
-                np.testing.assert_array_equal(source.decode(video, start, indices[-1] + 1, 32, 3), every[indices])
+            every = source.decode(video, 0, video.frames, 32, 3)
+            for start in np.random.default_rng(0).integers(0, video.frames, 4):
+                source._readers.clear()
+                some = source.decode(video, start, min(start + 4, video.frames), 32, 3)
+                # What is damaged looks otherwise when it is decoded from another frame on.
+                assert video.name not in WHOLE or np.array_equal(some, every[start : start + 4]), video.name
         except BrokenVideo as error:
             assert video.name not in WHOLE, (video.name, error)
 

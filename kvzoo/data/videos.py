@@ -221,6 +221,7 @@ class _File:
         keys: times of the frames at which decoding can begin, rising; empty where it must begin at the first.
         coded: width and height of the first frame as it is coded.
         square: width and height of all frames with square pixels, before they are turned.
+        flagged: decoded key frames say that they are, as far as the first one shows; some decoders never do.
         turn: how all frames are turned: transposed, then mirrored left to right, then upside down.
         counted: the times of decoded frames are not those in `stamps`: frames are told by counting.
         cut: the file ends before its video does.
@@ -233,6 +234,7 @@ class _File:
     keys: list[int]
     coded: tuple[int, int]
     square: tuple[int, int]
+    flagged: bool = True
     turn: tuple[bool, bool, bool] = (False, False, False)
     counted: bool = False
     cut: bool = False
@@ -275,9 +277,11 @@ class _Reader:
         self._middles: dict[tuple, _Middle] = {}
 
     def begins_by(self, stamp: int) -> bool:
-        """Return whether the first frame is at or before a time."""
+        """Return whether the first frame is at or before a time, and needs no other to be decoded."""
         first = self._peek()
-        return first is not None and first.pts <= stamp
+        if first is None or first.pts > stamp:
+            return False
+        return bool(first.key_frame) or not self._file.flagged
 
     def frame_at(self, stamp: int) -> av.VideoFrame:
         """Return the frame that is shown at a time, no earlier than the last one asked for."""
@@ -554,7 +558,8 @@ def _inspected(path: Path) -> _File | str:
         return "no frame can be decoded"
     width, height = first.width, first.height
     square = (max(2, 2 * round(width * aspect / 2)), height) if aspect != 1 and 0.1 < aspect < 10 else (width, height)
-    return _File(str(path), stamps, base, keys, (width, height), square, _turn(first), counted, cut, notes)
+    flagged = bool(first.key_frame)
+    return _File(str(path), stamps, base, keys, (width, height), square, flagged, _turn(first), counted, cut, notes)
 
 
 class _Packet(NamedTuple):
