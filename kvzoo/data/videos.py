@@ -3,14 +3,17 @@
 import csv
 import math
 import os
+import re
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import av.error
@@ -20,11 +23,12 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from kvzoo.data import layouts
-from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, find_files, label_of, square
+from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, all_files, find_files, label_of, square
 from kvzoo.errors import InputError
+from kvzoo.media import endings
 from kvzoo.media.containers import open_container
 
-ENDINGS = (".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".gif")
+ENDINGS = endings.VIDEO
 
 COLUMNS = ("path", "start", "end", "label")
 
@@ -36,6 +40,17 @@ MOST_PIXELS = 1 << 26  # of a frame; damaged headers promise frames that no memo
 # What PyAV raises for damaged files; IndexError where a stream turns up in the middle.
 FAULTS = (OSError, ValueError, IndexError, av.error.FFmpegError)
 
+NO_TIMES = 0x80  # FFmpeg's flag of containers without times: raw H.264 and its like
+PROGRESSIVE = 1  # an AVFieldOrder; those above are of interlaced video
+BACK = 4  # frames; decoded ones are out of order by fewer
+VOP = b"\x00\x00\x01\xb6"  # begins a frame of MPEG-4
+PLACE_HOLDER = 16  # bytes; an MPEG-4 packet of fewer may say only that nothing is shown
+
+HDR = {16: "PQ", 18: "HLG"}  # of AVColorTransferCharacteristic
+BT709 = 1  # an AVColorTransferCharacteristic, and AVColorPrimaries
+TONE_MAPS = int(av.__version__.partition(".")[0]) >= 17  # releases of PyAV before take HDR for SDR
+TONE_MAPPERS = 8  # kept; one takes seconds to set up
+
 PAUSE = 3600.0  # seconds; a longer one between two frames is a mistake of the file
 
 
@@ -44,8 +59,10 @@ class Videos(Source):
 
     Opening reads each file's packets once (no decoding beyond the first frame) for the exact times
     of its frames, so a wrong header or a variable frame rate is harmless: frames are taken at the
-    file's average rate. Frames are turned upright where the file says that it was filmed on its side.
-    A frame that does not decode is shown as the one before it.
+    file's average rate. Where packets do not tell them (AVI with B-frames, raw H.264, joined files)
+    it decodes the file once. Frames are turned upright, and mirrored, as the file says; frames of
+    another size than the first are scaled to it. A frame that does not decode is shown as the one
+    before it.
 
     Args:
         path: folder of video files, searched with its subfolders.
@@ -78,7 +95,8 @@ class Videos(Source):
             rows = _rows_of(Path(csv), folder)
         else:
             found, skipped = find_files(folder, ENDINGS)
-            rows = [{"path": file} for file in found]
+            more, others = _of_unknown_endings(folder)
+            rows, skipped = [{"path": file} for file in sorted(found + more)], skipped + others
         files = list(dict.fromkeys(row["path"] for row in rows))
         with ThreadPoolExecutor(8) as pool:
             opened = dict(zip(files, pool.map(lambda file: _open(file, folder), files), strict=True))
@@ -115,7 +133,7 @@ class Videos(Source):
         return out
 
     def size_of(self, video: Video) -> str:
-        return video.key.size
+        return "{}x{}".format(*video.key.coded)
 
     def files_of(self, video: Video) -> Sequence[str]:
         return (video.key.path,)
@@ -162,7 +180,7 @@ class Stream:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield RGB uint8 (H, W, 3), upright, each valid until the next one is asked for."""
         reader, missing = _Reader(self._file), 0
-        self.broken = f"cut off after {self.frames} frames" if self._file.cut else ""
+        self.broken = f"cut off after {self.frames} frames" if self._file.cut else self._file.notes
         for i, stamp in enumerate(self._file.stamps.tolist()):
             try:
                 frame = reader.frame_at(stamp)
@@ -201,20 +219,49 @@ class _File:
         stamps: time of each frame, rising.
         base: seconds that a time counts.
         keys: times of the frames at which decoding can begin, rising; empty where it must begin at the first.
-        size: "1280x720".
-        aspect: width of a pixel, where its height is 1.
-        counted: the file's times are not those of its frames: frames are told by counting.
+        coded: width and height of the first frame as it is coded.
+        square: width and height of all frames with square pixels, before they are turned.
+        flagged: decoded key frames say that they are, as far as the first one shows; some decoders never do.
+        turn: how all frames are turned: transposed, then mirrored left to right, then upside down.
+        counted: the times of decoded frames are not those in `stamps`: frames are told by counting.
         cut: the file ends before its video does.
+        notes: what else is odd about it, in words; "" where nothing is.
     """
 
     path: str
     stamps: np.ndarray
     base: float
     keys: list[int]
-    size: str = ""
-    aspect: float = 1.0
+    coded: tuple[int, int]
+    square: tuple[int, int]
+    flagged: bool = True
+    turn: tuple[bool, bool, bool] = (False, False, False)
     counted: bool = False
     cut: bool = False
+    notes: str = ""
+
+
+def _decoded(path: str | Path, key: int | None = None) -> Iterator[av.VideoFrame]:
+    """Yield all frames that FFmpeg decodes, in the order in which they are shown, from a key frame or the beginning."""
+    with open_container(path) as container:
+        stream = _video_stream(container)
+        # Several files are read at once: threads within one would only crowd the cores.
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+        if key is not None:
+            try:
+                container.seek(key, stream=stream)
+            except av.error.FFmpegError:
+                return
+        for packet in container.demux(stream):
+            # An empty packet with a time is a frame that was dropped; to the decoder it would be the end.
+            if not packet.size and packet.dts is not None:
+                continue
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                continue
+            yield from frames
 
 
 class _Reader:
@@ -223,16 +270,18 @@ class _Reader:
     def __init__(self, file: _File, key: int | None = None):
         self.shown: av.VideoFrame | None = None
         self._next: av.VideoFrame | None = None
-        self._frames = self._decode(file, key)
-        self._aspect = file.aspect
+        self._file = file
+        self._frames = self._stamped(key)
         # One for all frames: setting up a conversion takes longer than a small frame's.
         self._reformatter = VideoReformatter()
         self._middles: dict[tuple, _Middle] = {}
 
     def begins_by(self, stamp: int) -> bool:
-        """Return whether the first frame is at or before a time."""
+        """Return whether the first frame is at or before a time, and needs no other to be decoded."""
         first = self._peek()
-        return first is not None and first.pts <= stamp
+        if first is None or first.pts > stamp:
+            return False
+        return bool(first.key_frame) or not self._file.flagged
 
     def frame_at(self, stamp: int) -> av.VideoFrame:
         """Return the frame that is shown at a time, no earlier than the last one asked for."""
@@ -255,52 +304,56 @@ class _Reader:
         Of an interlaced frame it is the first field, the rows between filled in. Where not the whole is wanted, much
         of what lies outside of the centred square is missing: its colours need no conversion.
         """
-        turns, interlaced = round(frame.rotation / 90) % 4, frame.interlaced_frame
-        width = None if self._aspect == 1 else max(2, 2 * round(frame.width * self._aspect / 2))
-        if not whole and width is None and not interlaced and _Middle.pays(frame):
+        interlaced, (width, height) = frame.interlaced_frame, self._file.square
+        if not whole and not interlaced and (frame.width, frame.height) == (width, height) and _Middle.pays(frame):
             key = (frame.width, frame.height, frame.format.name)
             if key not in self._middles:
                 self._middles[key] = _Middle(frame)
             frame = self._middles[key].of(frame)
-        rgb = self._reformatter.reformat(frame, width=width, format="rgb24")
+            width, height = frame.width, frame.height
+        if TONE_MAPS and frame.color_trc in HDR:
+            rgb = _tone_mapped(frame, width, height)
+        else:
+            rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24")
         plane = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: rgb.height, : 3 * rgb.width]
         image = rows.reshape(rgb.height, rgb.width, 3)
         if interlaced and rgb.height > 1:
             image = cv2.resize(np.ascontiguousarray(image[::2]), (rgb.width, rgb.height))
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+        return _turned(image, self._file.turn)
 
     def _peek(self) -> av.VideoFrame | None:
         if self._next is None:
             self._next = next(self._frames, None)
         return self._next
 
-    @staticmethod
-    def _decode(file: _File, key: int | None) -> Iterator[av.VideoFrame]:
-        with open_container(file.path) as container:
-            stream = _video_stream(container)
-            # Several files are read at once: threads within one would only crowd the cores.
-            stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
-            if key is not None:
-                try:
-                    container.seek(key, stream=stream)
-                except av.error.FFmpegError:
-                    return
-            count = 0
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:
-                    continue
-                for frame in frames:
-                    if file.counted:
-                        if count == len(file.stamps):
-                            return
-                        frame.pts = int(file.stamps[count])
-                        count += 1
-                    if frame.pts is not None:
-                        yield frame
+    def _stamped(self, key: int | None) -> Iterator[av.VideoFrame]:
+        """Yield the frames whose times are those of the file's `stamps`."""
+        file = self._file
+        if file.counted:
+            for stamp, frame in zip(file.stamps.tolist(), _decoded(file.path), strict=False):
+                frame.pts = stamp
+                yield frame
+        else:
+            yield from (frame for frame in _decoded(file.path, key) if frame.pts is not None)
+
+
+_tone_mappers: OrderedDict[tuple, tuple[threading.Lock, VideoReformatter]] = OrderedDict()
+_tone_mappers_lock = threading.Lock()
+
+
+def _tone_mapped(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    """Return an HDR frame as FFmpeg shows it on an SDR screen, as rgb24 of another size."""
+    key = (frame.width, frame.height, frame.format.name, width, height, frame.color_trc, frame.color_primaries)
+    with _tone_mappers_lock:
+        lock, reformatter = _tone_mappers.setdefault(key, (threading.Lock(), VideoReformatter()))
+        _tone_mappers.move_to_end(key)
+        if len(_tone_mappers) > TONE_MAPPERS:
+            _tone_mappers.popitem(last=False)
+    with lock:
+        return reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", dst_color_trc=BT709, dst_color_primaries=BT709
+        )
 
 
 class _Middle:
@@ -356,51 +409,84 @@ def _promised(stream: av.VideoStream) -> float:
         return 0.0
 
 
+def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Return how a frame is to be turned: transposed, then mirrored left to right, then upside down."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    # x' = a x + c y and y' = b x + d y, with y downwards.
+    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return False, a < 0, d < 0
+    return True, c < 0, b < 0
+
+
+def _turned(image: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
+    if not any(turn):
+        return image
+    transposed, mirrored, flipped = turn
+    image = image.swapaxes(0, 1) if transposed else image
+    return np.ascontiguousarray(image[:: -1 if flipped else 1, :: -1 if mirrored else 1])
+
+
+def _shown_at(frames: Iterable[av.VideoFrame], guessed: bool) -> list[int | None]:
+    """Return when decoded frames are shown, as FFmpeg's `best_effort_timestamp` has it; None where nothing tells.
+
+    A frame has a time of its own and one of the packet that it came with. Where the file's times are FFmpeg's
+    guesses the latter counts.
+    """
+    if guessed:
+        return [frame.dts for frame in frames]
+    times, faults, last_pts, last_dts = [], 0, -math.inf, -math.inf
+    for frame in frames:
+        pts, dts = frame.pts, frame.dts
+        # As in FFmpeg's guess_correct_pts: the kind of time that failed to rise more seldom is believed.
+        if dts is not None:
+            faults -= dts <= last_dts
+        if pts is not None:
+            faults += pts <= last_pts
+        last_dts = next((time for time in (dts, pts) if time is not None), last_dts)
+        last_pts = next((time for time in (pts, dts) if time is not None), last_pts)
+        times.append(pts if pts is not None and (faults <= 0 or dts is None) else dts)
+    return times
+
+
+def _rising(times: Sequence[int | None], step: float) -> tuple[np.ndarray, str]:
+    """Return times that rise, and what was wrong with them in words; "" where nothing was.
+
+    Args:
+        times: of frames; one that is None is a step later than the one before.
+        step: from a frame to the next, where nothing tells. Times that go back by more than BACK of them begin again,
+            as in a file joined of several.
+    """
+    known = next((i for i, time in enumerate(times) if time is not None), None)
+    out, shift, again, late = [0 if known is None else times[known] - known * step] if times else [], 0, 0, 0
+    for i, time in enumerate(times[1:], 1):
+        if time is None:
+            time = out[-1] + step
+        elif time + shift < out[-1] - BACK * step:
+            again, shift = again or i, out[-1] + step - time
+            time = out[-1] + step
+        else:
+            time += shift
+        late += time <= out[-1]
+        out.append(max(time, out[-1] + 1))
+    words = f"the times of {late} of {len(out)} frames do not rise" if late else ""
+    words = f"its times begin again at frame {again} and are taken to go on" if again else words
+    return np.round(out).astype(np.int64), words
+
+
 def _open(path: Path, folder: Path) -> Video | Skipped:
     name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
     try:
         if not path.stat().st_size:
             return Skipped(name, "the file is empty")
-        with open_container(path) as container:
-            stream = _video_stream(container)
-            if stream is None:
-                return Skipped(name, "no video stream")
-            if stream.codec_context is None:
-                return Skipped(name, "no decoder for its video")
-            width, height = stream.codec_context.width, stream.codec_context.height
-            if width * height > MOST_PIXELS:
-                return Skipped(
-                    name, f"frames of {width}x{height} pixels; {MOST_PIXELS / 1e6:.0f} million are read at most"
-                )
-            aspect = float(stream.sample_aspect_ratio or 1)
-            packets, end, cut = [], 0, False
-            for packet in container.demux(stream):
-                if packet.pts is None:
-                    continue
-                # A corrupt packet is the last one of a file that was cut off.
-                cut = packet.is_corrupt
-                if not cut:
-                    packets.append((packet.pts, packet.is_keyframe, packet.is_discard))
-                    end = max(end, packet.pts + (packet.duration or 0))
-            base = float(stream.time_base)
-            # Headers are wrong by a frame or two; a file that was cut off lacks more.
-            cut = cut or _promised(stream) - end * base > 0.5
-            container_format, reordered = container.format.name, stream.codec_context.has_b_frames
-        stamps = np.unique(np.array([pts for pts, _, discard in packets if not discard], np.int64))
-        if not len(stamps):
-            return Skipped(name, "no frames")
-        times = [pts for pts, *_ in packets]
-        # AVI stores no times: FFmpeg's guesses go wrong where H.264 shows frames in another order than it stores them.
-        counted = container_format == "avi" and bool(reordered) and times == sorted(times)
-        # After a seek in an MPEG program stream FFmpeg guesses times, too.
-        seekable = not counted and container_format != "mpeg"
-        keys = sorted({pts for pts, key, _ in packets if key}) if seekable else []
-        file = _File(
-            str(path), stamps, base, keys, f"{width}x{height}", aspect if 0.1 < aspect < 10 else 1.0, counted, cut
-        )
-        _Reader(file).frame_at(int(stamps[0]))
+        file = _inspected(path)
     except FAULTS as error:
         return Skipped(name, _reason(error))
+    if isinstance(file, str):
+        return Skipped(name, file)
+    stamps, base = file.stamps, file.base
     gaps = np.diff(stamps)
     if len(gaps):
         gaps = np.where(gaps * base > PAUSE, np.median(gaps), gaps)
@@ -415,6 +501,126 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
     return video
 
 
+def _inspected(path: Path) -> _File | str:
+    """Return what is to be known of a file, or why it cannot be used."""
+    with open_container(path) as container:
+        stream = _video_stream(container)
+        if stream is None:
+            return "no video stream"
+        codec = stream.codec_context
+        if codec is None:
+            return "no decoder for its video"
+        if codec.width * codec.height > MOST_PIXELS:
+            limit = f"{MOST_PIXELS / 1e6:.0f} million are read at most"
+            return f"frames of {codec.width}x{codec.height} pixels; {limit}"
+        packets, marked, end, cut = [], _is_marked(codec.extradata), 0, False
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            frames = _frames_in(packet, codec.name)
+            marked = marked or (not packets and _is_marked(bytes(packet)))
+            packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, frames))
+            # A corrupt packet at the end is what is left of one where the file was cut off.
+            cut = packet.is_corrupt
+            end = end if cut else max(end, (packet.pts or 0) + (packet.duration or 0))
+        base = float(stream.time_base)
+        # Headers are wrong by a frame or two; a file that was cut off lacks more.
+        left_out, cut = int(cut), cut or _promised(stream) - end * base > 0.5
+        aspect, rate = float(stream.sample_aspect_ratio or 1), float(stream.guessed_rate or stream.average_rate or 25)
+        coding, kind, flags, reordered = (
+            codec.name,
+            container.format.name,
+            container.format.flags,
+            bool(codec.has_b_frames),
+        )
+        halves = 0.75 / (rate * base) if codec.field_order > PROGRESSIVE else 0
+        notes = ""
+        if codec.color_trc in HDR and not TONE_MAPS:
+            notes = f"HDR ({HDR[codec.color_trc]}) is read as if it were SDR; PyAV 17 or newer maps it"
+    if not packets:
+        return "no frames"
+    step, counted, keys = 1 / (rate * base), True, []
+    guessed = kind == "avi" and reordered
+    if guessed and coding == "mpeg4" and (stored := _in_stored_order(packets, marked, step)):
+        first, stamps = next(_decoded(path), None), np.array(stored, np.int64)
+    elif guessed or flags & NO_TIMES or not _have_times(packets, reordered, halves):
+        frames = _decoded(path)
+        first = next(frames, None)
+        times = [] if first is None else _shown_at(chain([first], frames), guessed)
+        stamps, wrong = _rising(times, step)
+        notes = wrong or notes
+    else:
+        first, counted, packets = next(_decoded(path), None), False, packets[: len(packets) - left_out]
+        stamps = np.array(sorted(packet.pts for packet in packets if not packet.discard), np.int64)
+        # After a seek in an MPEG program stream FFmpeg guesses times.
+        keys = [] if kind == "mpeg" else sorted(packet.pts for packet in packets if packet.key)
+    if first is None or not len(stamps):
+        return "no frame can be decoded"
+    width, height = first.width, first.height
+    square = (max(2, 2 * round(width * aspect / 2)), height) if aspect != 1 and 0.1 < aspect < 10 else (width, height)
+    flagged = bool(first.key_frame)
+    return _File(str(path), stamps, base, keys, (width, height), square, flagged, _turn(first), counted, cut, notes)
+
+
+class _Packet(NamedTuple):
+    """What is read of a packet without decoding it; `frames` is how many it holds that are shown."""
+
+    pts: int | None
+    dts: int | None
+    key: bool
+    discard: bool
+    frames: int
+
+
+def _frames_in(packet: av.Packet, codec: str) -> int:
+    """Return how many frames that are shown a packet holds, as far as it tells without decoding: 0, 1 or more."""
+    if codec == "mpeg4":
+        return 0 if packet.size <= PLACE_HOLDER else bytes(packet).count(VOP)
+    return 0 if codec == "vp8" and not memoryview(packet)[0] & 0x10 else 1
+
+
+def _is_marked(data: bytes | None) -> bool:
+    """Return whether an MPEG-4 stream says that its B-frames are packed, as XviD and DivX write it."""
+    return bool(re.search(rb"DivX\d+(Build|b)\d+p", data or b""))
+
+
+def _in_stored_order(packets: Sequence[_Packet], marked: bool, step: float) -> list[int] | None:
+    """Return when the frames of MPEG-4 with B-frames in an AVI are shown; None where only decoding tells.
+
+    An AVI's times are those of its packets, and with each packet but the first FFmpeg gives one frame. Where they are
+    packed, one holds a frame and the B-frame that is shown before it; after all B-frames comes a place holder.
+    """
+    held = False
+    for packet in packets:
+        # In (held, frames): a place holder gives the frame that is held; one that came with a frame waits for its turn.
+        if packet.dts is None or (held, packet.frames) not in ((False, 1), (False, 2), (True, 1), (True, 0)):
+            return None
+        if packet.frames == 2 and not marked:
+            return None
+        held = packet.frames == 2 or (held and packet.frames == 1)
+    times = [packet.dts for packet in packets[1:]]
+    if not packets[0].key or times != sorted(set(times)):
+        return None
+    return [*times, round((times or [packets[0].dts])[-1] + step)]
+
+
+def _have_times(packets: Sequence[_Packet], reordered: bool, halves: float) -> bool:
+    """Return whether each packet is a frame and has its time.
+
+    Args:
+        packets: of the whole stream.
+        reordered: frames are shown in another order than they are stored in.
+        halves: shorter steps, in the stream's ticks, are those of fields, half frames in packets of their own.
+    """
+    times, stored = [p.pts for p in packets], [p.dts for p in packets if p.dts is not None]
+    if None in times or len(set(times)) < len(times) or stored != sorted(stored) or any(p.frames != 1 for p in packets):
+        return False
+    # Times in the order of storage, where that is another, are made up.
+    if reordered and len(times) > 2 and times == sorted(times):
+        return False
+    return len(times) < 3 or float(np.median(np.diff(sorted(times)))) > halves
+
+
 def _reason(error: Exception) -> str:
     """Return why a file cannot be read, in a few words and without its path."""
     if isinstance(error, (av.error.InvalidDataError, av.error.EOFError, IndexError)):
@@ -423,6 +629,28 @@ def _reason(error: Exception) -> str:
         return "no such file"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return reason[0].lower() + reason[1:]
+
+
+def _of_unknown_endings(folder: Path) -> tuple[list[Path], list[Skipped]]:
+    """Return the files of a folder that are videos though their endings are not among ENDINGS, and those that are not.
+
+    What has the ending of something else, and what has none and is no video, is not mentioned.
+    """
+    files, skipped = [], []
+    for file in all_files(folder)[0]:
+        ending = file.suffix.lower()
+        if ending in ENDINGS or ending in endings.NO_VIDEO:
+            continue
+        try:
+            with open_container(file) as container:
+                is_video = _video_stream(container) is not None
+        except FAULTS:
+            is_video = False
+        if is_video:
+            files.append(file)
+        elif ending:
+            skipped.append(Skipped(file.relative_to(folder).as_posix(), f"{ending} is no ending of a video"))
+    return files, skipped
 
 
 def _rows_of(table: Path, folder: Path) -> list[dict]:

@@ -1,0 +1,200 @@
+"""Odd and damaged videos: frames and times are FFmpeg's own, or it is said what is left out."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+import pytest
+from odd_videos import COUNT, SIZE, WHOLE, odd_videos, write_odd
+
+from kvzoo.data.source import BrokenVideo, Skipped
+from kvzoo.data.videos import Videos, open_video
+from kvzoo.errors import InputError
+from kvzoo.media.containers import open_container
+
+ODD = odd_videos()
+# Of these a frame is not shown as it is decoded: turned, mapped, of one field only.
+CHANGED = ("turned", "interlaced", "fields", "pq", "hlg")
+SAMPLE = (
+    *("h264.h264", "h264.asf", "h264_vob.vob", "packed.avi", "packed_one_b.avi", "stills_b.avi", "restart.ts"),
+    *("sizes.ts", "vp8_hidden.webm", "pauses.avi", "edit_list_b.mp4", "timelapse.mp4"),
+    *[odd.name for odd in ODD if not odd.whole][:3],
+)
+
+
+def decoded(path: Path) -> tuple[list[np.ndarray], list[float | None], list[float | None]]:
+    """Return what a plain loop over FFmpeg's packets gives: RGB frames, their own times, those of their packets."""
+    frames, times, stored = [], [], []
+    with open_container(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1  # damaged H.264 is patched up in another way by several
+        for packet in container.demux(stream):
+            try:
+                found = packet.decode()
+            except av.error.FFmpegError:
+                continue
+            for frame in found:
+                frames.append(frame.to_ndarray(format="rgb24"))
+                times.append(frame.time)
+                stored.append(None if frame.dts is None else float(frame.dts * stream.time_base))
+    return frames, times, stored
+
+
+def probed(path: Path) -> list[float | None]:
+    """Return the frames' `best_effort_timestamp` as the command ffprobe prints them, in seconds."""
+    command = ["ffprobe", "-v", "quiet", "-select_streams", "V:0", "-show_frames", "-of", "json"]
+    command += ["-show_entries", "frame=best_effort_timestamp_time", str(path)]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    frames = json.loads(text or "{}").get("frames", [])
+    return [float(time) if (time := frame.get("best_effort_timestamp_time")) else None for frame in frames]
+
+
+def agrees(seconds: np.ndarray, times: list[float | None]) -> bool:
+    """Return whether times from the first frame on are those that FFmpeg has, as far as it has any."""
+    known = [i for i, time in enumerate(times) if time is not None]
+    if len(seconds) != len(times) or not known:
+        return len(seconds) == len(times)
+    of_ffmpeg = np.array([times[i] for i in known]) - times[known[0]]
+    # A millisecond is what Matroska and FLV round to.
+    return bool(np.abs(seconds[known] - seconds[known[0]] - of_ffmpeg).max() < 2e-3)
+
+
+def check(path: Path, whole: bool, probe: bool) -> None:
+    """Check that a file's frames and times are FFmpeg's, or that it is said what is wrong."""
+    try:
+        stream = open_video(path)
+    except InputError as error:
+        assert not whole, error
+        assert "\n" not in str(error)
+        return
+    assert len(stream.seconds) == stream.frames
+    assert stream.seconds[0] == 0 and (np.diff(stream.seconds) > 0).all()
+    shown = [frame.copy() for frame in stream]
+    assert {frame.shape for frame in shown} == {shown[0].shape}
+    assert "\n" not in stream.broken
+    if stream.broken and not whole:
+        return
+    frames, *times = decoded(path)
+    assert len(shown) == stream.frames == len(frames)
+    if not path.name.startswith(CHANGED):
+        same = [a.shape != b.shape or np.array_equal(a, b) for a, b in zip(shown, frames, strict=True)]
+        assert all(same), f"frames that are not FFmpeg's: {np.flatnonzero(~np.array(same)).tolist()}"
+    if "times" in stream.broken:
+        return
+    if probe and (of_ffprobe := probed(path)) and len(of_ffprobe) == len(frames):
+        times.append(of_ffprobe)
+    assert any(agrees(stream.seconds, each) for each in times), (stream.seconds, times)
+
+
+def check_source(folder: Path) -> None:
+    """Check that windows of a folder's videos are the frames that are shown from beginning to end."""
+    source = Videos(str(folder))
+    named = {each.name for each in (*source.videos, *source.skipped)}
+    assert named == {file.name for file in folder.iterdir()}
+    for video in source.videos:
+        try:
+            every = source.decode(video, 0, video.frames, 32, 3)
+            for start in np.random.default_rng(0).integers(0, video.frames, 4):
+                source._readers.clear()
+                some = source.decode(video, start, min(start + 4, video.frames), 32, 3)
+                # What is damaged looks otherwise when it is decoded from another frame on.
+                assert video.name not in WHOLE or np.array_equal(some, every[start : start + 4]), video.name
+        except BrokenVideo as error:
+            assert video.name not in WHOLE, (video.name, error)
+
+
+def write(name: str, folder: Path) -> Path:
+    path = write_odd(folder, next(odd for odd in ODD if odd.name == name))
+    if path is None:
+        pytest.skip("this FFmpeg has no such encoder or container")
+    return path
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_frames_and_times_are_those_of_ffmpeg(tmp_path, name):
+    check(write(name, tmp_path), name in WHOLE, probe=False)
+
+
+@pytest.mark.slow
+def test_all_odd_videos(tmp_path):
+    written = [odd for odd in ODD if write_odd(tmp_path, odd)]
+    assert len(written) >= 200
+    complaints = []
+    for odd in written:
+        try:
+            check(tmp_path / odd.name, odd.whole, probe=shutil.which("ffprobe") is not None)
+        except AssertionError as error:
+            complaints.append(f"{odd.name}: {error}")
+    assert not complaints, "\n".join(complaints)
+    check_source(tmp_path)
+
+
+# Packed B-frames, which XviD writes and UCF-101 consists of.
+
+
+def test_packed_frames_are_each_shown_once(tmp_path):
+    plain, packed = (write(name, tmp_path) for name in ("unpacked.avi", "packed.avi"))
+    for one, other in zip(open_video(plain), open_video(packed), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(open_video(packed).seconds, np.arange(COUNT) / 25)
+
+
+def test_packed_frames_need_no_decoding_to_be_counted(tmp_path, monkeypatch):
+    path = write("packed.avi", tmp_path)
+    monkeypatch.setattr("kvzoo.data.videos._shown_at", lambda *args: pytest.fail("all of it is decoded"))
+    assert open_video(path).frames == COUNT
+
+
+# Sizes.
+
+
+def test_frames_of_another_size_are_scaled_to_the_first(tmp_path):
+    path = write("sizes.ts", tmp_path)
+    assert {frame.shape for frame in open_video(path)} == {(*SIZE, 3)}
+    source = Videos(str(tmp_path))
+    (video,) = source.videos
+    assert source.size_of(video) == "64x48"
+    frames = source.read(video, np.arange(video.frames), 48, 3)
+    # A square of the scaled frame, not of the larger one as it is.
+    *_, last = open_video(path)
+    np.testing.assert_array_equal(frames[-1], last[:, 8:56])
+
+
+# Display matrices: where the upper left corner of the coded frame is shown.
+CORNERS = {
+    "90": (0, -1),
+    "180": (-1, -1),
+    "270": (-1, 0),
+    "mirror": (0, -1),
+    "flip": (-1, 0),
+    "transpose": (0, 0),
+    "transverse": (-1, -1),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_frames_are_turned_and_mirrored_as_the_file_says(tmp_path, name):
+    turned = next(iter(open_video(write(f"turned_{name}.mp4", tmp_path)))).copy()
+    plain = next(iter(open_video(write("h264.mp4", tmp_path))))
+    height, width = plain.shape[:2]
+    swapped = name in ("90", "270", "transpose", "transverse")
+    assert turned.shape == ((width, height, 3) if swapped else (height, width, 3))
+    np.testing.assert_array_equal(turned[CORNERS[name]], plain[0, 0])
+
+
+# Endings.
+
+
+def test_videos_of_any_ending_are_found_and_others_named(tmp_path):
+    plain = write("h264.mp4", tmp_path)
+    for name in ("a.mts", "b.VOB", "c.xyz", "d", ".hidden.mp4x"):
+        shutil.copy(plain, tmp_path / name)
+    for name in ("README", "table.csv", "notes.txt", "e.foo"):
+        (tmp_path / name).write_text("some words\n")
+    source = Videos(str(tmp_path))
+    assert [video.name for video in source.videos] == ["a.mts", "b.VOB", "c.xyz", "d", "h264.mp4"]
+    assert source.skipped == [Skipped("e.foo", ".foo is no ending of a video")]
