@@ -71,13 +71,13 @@ def encoded(monkeypatch):
     """The frames that are handed to the encoder."""
     frames, write_mp4 = [], translators.write_mp4
 
-    def keep(out, given, fps):
+    def keep(out, given, *rest):
         def kept():
             for frame in given:
                 frames.append(frame.copy())
                 yield frame
 
-        write_mp4(out, kept(), fps)
+        write_mp4(out, kept(), *rest)
 
     monkeypatch.setattr(translators, "write_mp4", keep)
     return frames

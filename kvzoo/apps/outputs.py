@@ -27,24 +27,17 @@ def check_file(
     out, endings = Path(out), tuple(endings)
     if out.suffix.lower() not in endings:
         raise InputError(f"--out {out}: a name that ends in {' or '.join(endings)} is wanted")
-    check_place(out)
+    _check_name(out, f"--out {out}")
+    if not os.path.isdir(out.parent):
+        raise InputError(f"--out {out}: no such folder: {out.parent}")
     if os.path.isdir(out):
         raise InputError(f"--out {out}: is a folder")
     if video is not None and os.path.exists(out) and os.path.exists(video) and out.samefile(video):
         raise InputError(f"--out {out}: is the video itself")
     if os.path.exists(out) and not overwrite:
         raise InputError(f"--out {out}: is there already; --overwrite replaces it")
-
-
-def check_place(file: str | os.PathLike, option: str = "--out") -> None:
-    """Refuse a file with a name that is too long, or in a folder that does not exist or cannot be written to."""
-    file = Path(file)
-    if (length := len(os.fsencode(file.name))) > LONGEST_NAME:
-        raise InputError(f"{option} {file}: a name has at most {LONGEST_NAME} bytes. Received: {length}")
-    if not os.path.isdir(file.parent):
-        raise InputError(f"{option} {file}: no such folder: {file.parent}")
-    if not os.access(file.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{option} {file}: {file.parent} cannot be written to")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise InputError(f"--out {out}: {out.parent} cannot be written to")
 
 
 def check_folder(out: str | os.PathLike) -> None:
@@ -56,20 +49,24 @@ def check_folder(out: str | os.PathLike) -> None:
     out = Path(out)
     if os.path.lexists(out) and not os.path.isdir(out):
         raise InputError(f"--out {out}: is a file")
-    check_makeable(out)
+    check_makeable(out, f"--out {out}")
     if os.path.isdir(out) and os.listdir(out):
         raise InputError(f"--out {out}: is not empty")
 
 
-def check_makeable(out: str | os.PathLike) -> None:
-    """Refuse a folder that neither is one that can be written to, nor can be made."""
-    folder = Path(out).absolute()
-    while not os.path.lexists(folder):
-        if (length := len(os.fsencode(folder.name))) > LONGEST_NAME:
-            raise InputError(f"--out {out}: a name has at most {LONGEST_NAME} bytes. Received: {length}")
-        folder = folder.parent
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"--out {out}: {folder} is no folder that can be written to")
+def check_makeable(folder: str | os.PathLike, option: str) -> None:
+    """Refuse a folder that neither can be written to nor can be made; `option` is what names it, with its value."""
+    place = Path(folder).absolute()
+    while not os.path.lexists(place):
+        _check_name(place, option)
+        place = place.parent
+    if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{option}: {place} is no folder that can be written to")
+
+
+def _check_name(file: Path, option: str) -> None:
+    if (length := len(os.fsencode(file.name))) > LONGEST_NAME:
+        raise InputError(f"{option}: a name has at most {LONGEST_NAME} bytes. Received: {length}")
 
 
 def unique_stem(name: str, taken: set[str]) -> str:
@@ -93,6 +90,12 @@ def times_of(stream: Stream) -> np.ndarray:
     return stream.seconds - stream.seconds[0]
 
 
+def edges_of(stream: Stream, frames: int) -> np.ndarray:
+    """Return when each of the first frames is shown, and when the last of them ends, (frames + 1,) seconds."""
+    times = times_of(stream)[:frames]
+    return np.append(times, times[-1] + 1 / stream.fps)
+
+
 def sound_of(stream: Stream) -> Sound:
     """Return the sound that goes with a video's frames where they are shown at their own times."""
     return kept_sound(stream.path, float(stream.seconds[0]))
@@ -100,5 +103,4 @@ def sound_of(stream: Stream) -> Sound:
 
 def left_out(stream: Stream, why: str) -> Sound:
     """Return no sound, and a note on what is left out, such as "in slow motion"."""
-    note = f"its sound is left out {why}" if has_sound(stream.path) else ""
-    return Sound(iter(()), note)
+    return Sound(None, f"its sound is left out {why}" if has_sound(stream.path) else "")

@@ -32,13 +32,13 @@ class Sound:
     """A file's sound, for another video.
 
     Attributes:
-        frames: for `write_mp4`, in seconds from the first frame of the file's video on; empty where there is none.
+        frames: for `write_mp4`, in seconds from the first frame of the file's video on; None where there is none.
         note: what of it is left out, in words; "" where nothing is.
         delay: seconds by which it begins before the first frame, where that is more than GAP; times of `frames` then
             count from its own beginning.
     """
 
-    frames: Iterator[av.AudioFrame | av.Packet]
+    frames: Iterator[av.AudioFrame | av.Packet] | None = None
     note: str = ""
     delay: float = 0.0
 
@@ -59,7 +59,7 @@ def kept_sound(path: str | os.PathLike, begin: float) -> Sound:
     with open_container(path) as container:
         stream, note = _sound_stream(container)
         if stream is None:
-            return Sound(iter(()), note)
+            return Sound(None, note)
         first = begin if stream.start_time is None else float(stream.start_time * stream.time_base)
         # AAC without a header, as in transport streams, may change its rate and layout midway.
         context = stream.codec_context
@@ -75,13 +75,13 @@ def stretched_sound(path: str | os.PathLike, seconds: np.ndarray, speeds: np.nda
     """Return the sound of a file at a speed that changes; the arguments are those of `stretched`."""
     with open_container(path) as container:
         stream, note = _sound_stream(container)
-    return Sound(iter(()), note) if stream is None else _peeked(stretched(path, seconds, speeds), note)
+    return Sound(None, note) if stream is None else _peeked(stretched(path, seconds, speeds), note)
 
 
 def _peeked(sound: Iterator, note: str, delay: float = 0.0) -> Sound:
     first = next(sound, None)
     if first is None:
-        return Sound(sound, "its sound cannot be decoded and is left out")
+        return Sound(None, "its sound cannot be decoded and is left out")
     return Sound(chain([first], sound), note, delay)
 
 

@@ -100,7 +100,7 @@ def write_mp4(
     path: str | os.PathLike,
     frames: Iterable[np.ndarray],
     fps: float,
-    sound: Iterable = (),
+    sound: Iterable | None = None,
     times: Sequence[float] | None = None,
 ) -> None:
     """Write frames (H, W, 3), uint8 RGB, as H.264 in .mp4 or .mkv; height and width must be even.
@@ -113,8 +113,8 @@ def write_mp4(
         frames: one after the other; those of another size than the first are scaled to its size.
         fps: frames a second.
         sound: `av.AudioFrame`s of one rate and layout, encoded as AAC, or `av.Packet`s of one stream, copied.
-        times: seconds at which the frames are shown, rising, from 0 on or later; at least as many as frames. The last
-            frame lasts as long as the one before. A steady rate when None.
+        times: seconds at which the frames are shown, rising, from 0 on or later. Where there is none for the end, the
+            last frame lasts as long as the one before. A steady rate when None.
 
     Raises:
         WriteError: the file cannot be written. What `frames` and `sound` raise passes as it is.
@@ -133,7 +133,7 @@ def write_mp4(
 
     try:
         with written_whole(path) as beside:
-            _encode(beside, pulled(frames), fps, pulled(sound), times)
+            _encode(beside, pulled(frames), fps, pulled(sound or ()), times)
     except (OSError, av.error.FFmpegError) as error:
         if error is foreign:
             raise
@@ -219,12 +219,18 @@ def _clock(fps: float, times: Sequence[float] | None) -> tuple[Fraction, Callabl
     if times is None:
         return 1 / rate, int
     times = np.asarray(times, float)
-    numbers = np.arange(len(times))
-    if np.abs(times - numbers / float(rate)).max() <= MS + 0.01 / rate:
+    if is_steady(times, fps):
         return 1 / rate, int
+    numbers = np.arange(len(times))
     stamps = np.maximum.accumulate(np.round(times * TICKS).astype(np.int64) - numbers) + numbers
     last = int(stamps[-1] - stamps[-2]) if len(stamps) > 1 else round(TICKS / fps)
     return Fraction(1, TICKS), [*stamps.tolist(), int(stamps[-1]) + last].__getitem__
+
+
+def is_steady(times: np.ndarray, fps: float) -> bool:
+    """Return whether frames shown at these seconds are those of a steady rate, but for rounding."""
+    rate = float(_rate(fps))
+    return bool(np.abs(times - np.arange(len(times)) / rate).max() <= MS + 0.01 / rate)
 
 
 def _rate(fps: float) -> Fraction:
