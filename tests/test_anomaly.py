@@ -193,7 +193,10 @@ def test_what_is_refused(run, tmp_path):
         ([run, video, "--out", tmp_path / "full"], "is not empty"),
         ([run, video, *out, "--labels", tmp_path / "bad.csv"], "bad.csv:2: frame numbers with 0 <= start < stop"),
         ([run, video, *out, "--labels", tmp_path / "columns.csv"], "stop is missing"),
-        ([run, video, *out, "--labels", tmp_path / "others.csv"], "speaks of none of the videos, but of 'b.mkv'"),
+        (
+            [run, video, *out, "--labels", tmp_path / "others.csv"],
+            "others.csv:2: no such video: b.mkv; did you mean a.mkv?",
+        ),
         ([run, video, *out, "--labels", tmp_path / "no.csv"], "No such file"),
         ([run, video, *out, "--stride", "5"], "at most the model's 4 frames"),
         ([run, video, *out, "--fit-threshold", "1.5"], "between 0 and 1"),
