@@ -17,12 +17,13 @@ RATE = 48_000  # samples a second
 PIECE = RATE // 2  # samples that are stretched at one speed
 AROUND = RATE // 10  # samples beyond a piece at each end that the filter hears with it
 FADE = RATE // 100  # samples in which a piece passes into the next
-GAP = 0.1  # seconds by which times may be off before silence is put in, or sound left out
+GAP = 0.05  # seconds by which times may be off before silence is put in, or sound left out
 PAUSE = 3600.0  # seconds; a longer silence is a mistake of the file
 
 # What is copied into the containers that `write_mp4` writes; everything else is decoded and encoded as AAC.
 COPIED = {"aac", "alac", "mp3", "ac3", "eac3", "opus", "flac"}
 IN_PACKETS = {"mp3", "ac3", "eac3"}  # their packets say themselves what the others' headers do
+STREAMED = {"mpegts", "mpeg", "avi"}  # containers in which rate and layout may change midway, or packets lack times
 AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}  # by channels
 
@@ -61,9 +62,8 @@ def kept_sound(path: str | os.PathLike, begin: float) -> Sound:
         if stream is None:
             return Sound(None, note)
         first = begin if stream.start_time is None else float(stream.start_time * stream.time_base)
-        # AAC without a header, as in transport streams, may change its rate and layout midway.
-        context = stream.codec_context
-        copied = context.name in COPIED and (context.extradata or context.name in IN_PACKETS)
+        context, name = stream.codec_context, stream.codec_context.codec.canonical_name
+        copied = name in COPIED and (context.extradata or name in IN_PACKETS) and container.format.name not in STREAMED
         rate = context.sample_rate if context.sample_rate in AAC_RATES else RATE
         layout = LAYOUTS.get(context.layout.nb_channels, "stereo")
     delay = begin - first if begin - first > GAP else 0.0
@@ -157,12 +157,11 @@ def _copied(path: str | os.PathLike, begin: float) -> Iterator[av.Packet]:
     """Yield the packets of a file's sound, with times from `begin` on."""
     with open_container(path) as container:
         stream, _ = _sound_stream(container)
-        shift, last = round(begin / stream.time_base), -math.inf
+        shift, last = round(begin / stream.time_base), -1
         for packet in _packets(container, stream):
-            # Containers refuse times that do not rise.
-            if packet.size and packet.pts is not None and not packet.is_corrupt and packet.pts > last:
-                last = packet.pts
-                packet.pts = packet.dts = last - shift
+            # Containers refuse times that do not rise; times before 0 would move all frames.
+            if packet.size and packet.pts is not None and not packet.is_corrupt and packet.pts - shift > last:
+                last = packet.pts = packet.dts = packet.pts - shift
                 yield packet
 
 
@@ -181,9 +180,9 @@ def _samples(path: str | os.PathLike, begin: float, rate: int = RATE, layout: st
     channels, done, offset = av.AudioLayout(layout).nb_channels, 0, 0
     with open_container(path) as container:
         stream, _ = _sound_stream(container)
-        for time, samples in _resampled(_packets(container, stream), rate, layout, channels):
+        for time, samples, changed in _resampled(_packets(container, stream), rate, layout, channels):
             place = done if time is None else round((time - begin) * rate) - offset
-            if done and abs(place - done) < GAP * rate:
+            if not changed and abs(place - done) < GAP * rate:
                 place = done
             if place - done > PAUSE * rate:
                 offset, place = offset + place - done, done
@@ -197,8 +196,13 @@ def _samples(path: str | os.PathLike, begin: float, rate: int = RATE, layout: st
                 yield samples
 
 
-def _resampled(packets: Iterator, rate: int, layout: str, channels: int) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield the time of each decoded frame and its samples (N, channels); what comes of a damaged packet is left out."""
+def _resampled(
+    packets: Iterator, rate: int, layout: str, channels: int
+) -> Iterator[tuple[float | None, np.ndarray, bool]]:
+    """Yield the time of each decoded frame, its samples (N, channels), and whether rate or layout change with it.
+
+    What comes of a damaged packet is left out.
+    """
     resampler = form = None
     for packet in packets:
         try:
@@ -206,11 +210,12 @@ def _resampled(packets: Iterator, rate: int, layout: str, channels: int) -> Iter
         except av.error.FFmpegError:
             continue
         for frame in frames:
-            if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)):
+            if changed := form != (frame.format.name, frame.layout.name, frame.sample_rate):
+                form = frame.format.name, frame.layout.name, frame.sample_rate
                 resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
             parts = [part.to_ndarray().reshape(-1, channels) for part in resampler.resample(frame)]
             if parts:
-                yield frame.time, np.concatenate(parts)
+                yield frame.time, np.concatenate(parts), changed
 
 
 def _packets(container, stream) -> Iterator[av.Packet]:
