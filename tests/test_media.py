@@ -11,7 +11,7 @@ from PIL import Image
 from test_data import picture
 from test_speed_apps import clicks, onsets
 
-from kvzoo.apps.outputs import LONGEST_STEM, check_file, check_folder, sound_of, times_of, unique_stem
+from kvzoo.apps.outputs import LONGEST_STEM, check_file, check_folder, sound_of, unique_stem
 from kvzoo.data.videos import open_video
 from kvzoo.errors import InputError, WriteError
 from kvzoo.media import plots
@@ -180,7 +180,7 @@ def again(path, out) -> tuple[Path, object]:
     """Write a video's frames and sound once more, as apps do."""
     stream = open_video(path)
     sound = sound_of(stream)
-    write_mp4(out, (frame[:48, :64] for frame in stream), stream.fps, sound.frames, times_of(stream) + sound.delay)
+    write_mp4(out, (frame[:48, :64] for frame in stream), stream.fps, sound.frames, stream.seconds + sound.delay)
     return out, sound
 
 
@@ -204,7 +204,7 @@ def test_sound_is_kept_in_step(clicking, tmp_path, kind, ending):
     assert sound.note == ("its first sound track is kept; 1 more is left out" if kind == "two tracks" else "")
     assert sound.delay == pytest.approx(1.2 if kind == "picture later" else 0, abs=0.03)
     times = np.array(shown_at(out))
-    assert times - times[0] == pytest.approx(times_of(open_video(file)), abs=2e-3)
+    assert times - times[0] == pytest.approx(open_video(file).seconds, abs=2e-3)
     with av.open(str(out)) as container:
         copied = container.streams.audio[0].codec_context.sample_rate
     assert copied == 44_100

@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kvzoo.apps.outputs import check_folder, sound_of, times_of, unique_stem
+from kvzoo.apps.outputs import check_folder, sound_of, unique_stem
 from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import BrokenVideo, square
 from kvzoo.data.videos import open_video
@@ -265,7 +265,7 @@ def _of_file(name: str, stream, labels: np.ndarray | None) -> _Video:
         # Copied, as a frame that needs no resizing is still the decoder's memory.
         return (square(frame, image_size, channels).copy() for frame in stream)
 
-    times = times_of(stream)
+    times = stream.seconds
     return _Video(name, stream.fps, times, images, lambda: stream.broken, labels, lambda: sound_of(stream))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kvzoo.apps.outputs import check_file, times_of
+from kvzoo.apps.outputs import check_file
 from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import files_under, square
 from kvzoo.data.videos import ENDINGS, open_video
@@ -181,4 +181,4 @@ class Features:
             has = stream.broken or f"has {stream.frames} frames"
             raise InputError(f"{file}: {has}; the network takes {length} frames at once, at least as many are wanted")
         first = np.array(first)
-        return Windows(first, times_of(stream)[first], np.concatenate(rows), stream.fps, stream.broken)
+        return Windows(first, stream.seconds[first], np.concatenate(rows), stream.fps, stream.broken)

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from kvzoo.apps import translators
-from kvzoo.apps.outputs import left_out, sound_of, times_of
+from kvzoo.apps.outputs import left_out, sound_of
 from kvzoo.apps.streams import ahead
 from kvzoo.apps.translators import from_network, to_network, write
 from kvzoo.data.videos import Stream
@@ -108,7 +108,7 @@ def interpolate(
             raise _too_short(video, stream.broken or f"has {stream.frames} frames")
 
     fps = stream.fps if keep_rate else factor * stream.fps
-    times = divided(times_of(stream), factor)
+    times = divided(stream.seconds, factor)
     sound = left_out(stream, "in slow motion") if keep_rate else sound_of(stream)
     write(out, shown(), fps, factor * times if keep_rate else times, sound)
     return Interpolation(written, fps, cuts, stream.broken, sound.note)

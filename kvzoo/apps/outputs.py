@@ -85,20 +85,15 @@ def unique_stem(name: str, taken: set[str]) -> str:
     return stem
 
 
-def times_of(stream: Stream) -> np.ndarray:
-    """Return when each frame is shown, (frames,) seconds after the first one."""
-    return stream.seconds - stream.seconds[0]
-
-
 def edges_of(stream: Stream, frames: int) -> np.ndarray:
     """Return when each of the first frames is shown, and when the last of them ends, (frames + 1,) seconds."""
-    times = times_of(stream)[:frames]
+    times = stream.seconds[:frames]
     return np.append(times, times[-1] + 1 / stream.fps)
 
 
 def sound_of(stream: Stream) -> Sound:
     """Return the sound that goes with a video's frames where they are shown at their own times."""
-    return kept_sound(stream.path, float(stream.seconds[0]))
+    return kept_sound(stream.path, stream.start)
 
 
 def left_out(stream: Stream, why: str) -> Sound:

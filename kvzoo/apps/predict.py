@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kvzoo.apps import translators
-from kvzoo.apps.outputs import sound_of, times_of
+from kvzoo.apps.outputs import sound_of
 from kvzoo.apps.streams import ahead
 from kvzoo.apps.translators import from_network, to_network, write
 from kvzoo.data.videos import Stream
@@ -94,7 +94,7 @@ def predict(
                 progress(1)
 
     sound = sound_of(stream)
-    write(out, counted(), stream.fps, continued(times_of(stream), frames), sound)
+    write(out, counted(), stream.fps, continued(stream.seconds, frames), sound)
     return Prediction(written, stream.fps, stream.broken, sound.note)
 
 

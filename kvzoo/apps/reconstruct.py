@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kvzoo.apps.outputs import check_file, left_out, sound_of, times_of
+from kvzoo.apps.outputs import check_file, left_out, sound_of
 from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import square
 from kvzoo.data.videos import Stream, open_video
@@ -97,9 +97,9 @@ def reconstruct(
     sound = left_out(stream, "of a GIF") if ending == ".gif" else sound_of(stream)
     try:
         if ending == ".gif":
-            write_gif(out, shown, stream.fps, times_of(stream))
+            write_gif(out, shown, stream.fps, stream.seconds)
         else:
-            write_mp4(out, shown, stream.fps, sound.frames, times_of(stream) + sound.delay)
+            write_mp4(out, shown, stream.fps, sound.frames, stream.seconds + sound.delay)
     finally:
         shown.close()
         pairs.close()

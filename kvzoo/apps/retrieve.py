@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from kvzoo.apps.embed import Features, run_with_features
-from kvzoo.apps.outputs import check_file, check_makeable, times_of, unique_stem
+from kvzoo.apps.outputs import check_file, check_makeable, unique_stem
 from kvzoo.data.source import files_under, square
 from kvzoo.data.videos import ENDINGS, open_video
 from kvzoo.errors import InputError
@@ -291,7 +291,7 @@ def _moving(path: Path, first: int, count: int) -> str:
         images = [Image.fromarray(square(frame, SIDE, 3)) for frame in islice(frames, first, first + count)]
     if not images:
         return ""
-    times = np.append(times_of(stream), np.inf)[first : first + len(images) + 1]
+    times = np.append(stream.seconds, np.inf)[first : first + len(images) + 1]
     durations = np.diff(times)
     durations[~np.isfinite(durations)] = 1 / stream.fps
     file = io.BytesIO()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from kvzoo.apps.outputs import check_file, sound_of, times_of
+from kvzoo.apps.outputs import check_file, sound_of
 from kvzoo.apps.speed import check_run_and_video, too_short
 from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import square
@@ -69,7 +69,7 @@ def saliency(
 
     maps = _maps(zoo.load(run), stream, progress)
     strongest = float(np.percentile(np.abs(maps), STRONG)) or 1.0
-    sound, times = sound_of(stream), times_of(stream)
+    sound, times = sound_of(stream), stream.seconds
     pictures = _pictures(stream, maps / strongest, progress)
     write_mp4(out, pictures, stream.fps, sound.frames, times + sound.delay)
     return Saliency(maps, strongest, stream.fps, stream.broken, sound.note)
