@@ -170,24 +170,23 @@ def anomaly(
     labelled = any(video.labels is not None for video in listed)
     mean_frame = _mean_frame(recipe, model.clip_shape) if labelled else None
 
-    folder, scored, taken, unwritten = Path(out), [], {"roc", "anomaly", "threshold"}, None
+    folder, scored, taken = Path(out), [], {"roc", "anomaly", "threshold"}
+    unwritten: list[WriteError] = []
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for video in listed:
         stem = unique_stem(video.name, taken)
         try:
-            result, peaks, error = _score(
-                model, video, settings, mean_frame, overlay and folder / f"{stem}.mp4", progress
+            result, peaks = _score(
+                model, video, settings, mean_frame, overlay and folder / f"{stem}.mp4", unwritten, progress
             )
         except (InputError, BrokenVideo) as error:
             skipped.append((video.name, str(error)))
             continue
-        # An overlay that cannot be written is no reason to give up the scores.
-        unwritten = unwritten or error
         scored.append((stem, result, peaks))
         _write_csv(folder / f"{stem}.csv", result, threshold)
         if false_alarms is None:
-            _write_plot(folder / f"{stem}.png", result, peaks, threshold)
+            _write_plot(folder / f"{stem}.png", result, peaks, threshold, unwritten)
     if not scored:
         raise InputError(f"nothing can be scored: {skipped[0][0]}: {skipped[0][1]}")
     results = [result for _, result, _ in scored]
@@ -195,12 +194,12 @@ def anomaly(
         threshold = _fit_threshold(results, false_alarms, settings, folder / "threshold.json")
         for stem, result, peaks in scored:
             _write_csv(folder / f"{stem}.csv", result, threshold)
-            _write_plot(folder / f"{stem}.png", result, peaks, threshold)
+            _write_plot(folder / f"{stem}.png", result, peaks, threshold, unwritten)
     auroc = _judge(results, folder) if any(r.labels is not None and r.labels.any() for r in results) else {}
     found = Detection(results, skipped, auroc, threshold, settings, notes)
     _write_json(folder / "anomaly.json", _summary(found, run, data, false_alarms))
-    if unwritten is not None:
-        raise unwritten
+    if unwritten:
+        raise unwritten[0]
     return found
 
 
@@ -398,9 +397,11 @@ def _mean_frame(recipe: Recipe, clip_shape: Sequence[int]) -> np.ndarray | None:
     return clips.mean((0, 1)) / 255.0
 
 
-def _score(model, video: _Video, settings: Settings, mean_frame, overlay, progress):
-    """Write a video's overlay; return its Scores, the frames at its peaks, {frame number: picture}, and the error if
-    the overlay cannot be written."""
+def _score(model, video: _Video, settings: Settings, mean_frame, overlay, unwritten: list[WriteError], progress):
+    """Write a video's overlay; return its Scores and the frames at its peaks, {frame number: picture}.
+
+    An overlay that cannot be written is no reason to give up the scores: its error goes into `unwritten`.
+    """
     length, image_size, _, channels = model.clip_shape
     images = video.images(image_size, channels)
     maps = _error_maps(ahead(_forward(model, ahead(batches(windows(images, length, settings.stride))))))
@@ -421,7 +422,7 @@ def _score(model, video: _Video, settings: Settings, mean_frame, overlay, progre
                 progress(1)
             yield _picture(frame, error)
 
-    pictures, sound, error = scored(), Sound(), None
+    pictures, sound = scored(), Sound()
     try:
         # Opened before anything is written, so that a video of which nothing decodes leaves no file.
         if (first := next(pictures, None)) is None:
@@ -430,8 +431,8 @@ def _score(model, video: _Video, settings: Settings, mean_frame, overlay, progre
             sound = video.sound()
             try:
                 write_mp4(overlay, chain([first], pictures), video.fps, sound.frames, video.seconds + sound.delay)
-            except WriteError as raised:
-                error = raised
+            except WriteError as error:
+                unwritten.append(error)
         for _ in pictures:  # All of them without an overlay, the rest where writing it failed.
             pass
     finally:
@@ -448,7 +449,7 @@ def _score(model, video: _Video, settings: Settings, mean_frame, overlay, progre
     labels = None if video.labels is None else video.labels[: len(raw)]
     others = {name: finished(scores) for name, scores in trivial.items() if scores}
     result = Scores(video.name, video.fps, finished(raw), seconds, labels, others, video.broken(), sound.note)
-    return result, kept.highest(result.scores, seconds), error
+    return result, kept.highest(result.scores, seconds)
 
 
 def _forward(model, clips: Iterator) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
@@ -615,10 +616,15 @@ def _write_csv(file: Path, result: Scores, threshold: float | None) -> None:
         rows.writerows(zip(*columns.values(), strict=True))
 
 
-def _write_plot(file: Path, result: Scores, peaks: Mapping[int, np.ndarray], threshold: float | None) -> None:
+def _write_plot(
+    file: Path, result: Scores, peaks: Mapping[int, np.ndarray], threshold: float | None, unwritten: list[WriteError]
+) -> None:
     from kvzoo.media.plots import write_scores
 
-    write_scores(file, result.name, result.scores, result.seconds, result.labels, threshold, peaks)
+    try:
+        write_scores(file, result.name, result.scores, result.seconds, result.labels, threshold, peaks)
+    except WriteError as error:
+        unwritten.append(error)
 
 
 def _summary(found: Detection, run, data, false_alarms) -> dict:
