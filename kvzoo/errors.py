@@ -16,6 +16,10 @@ class InputError(KvzooError, ValueError):
     exit_code = 2
 
 
+class WriteError(InputError, OSError):
+    """A file that cannot be written; the text names it."""
+
+
 class UnknownNameError(InputError, KeyError):
     """A name that nothing is registered under."""
 

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
+import re
 
+import av
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -132,6 +135,77 @@ def test_labels_of_a_file(run, tmp_path):
     assert found.auroc["reconstruction error"]["videos"] == 1
 
 
+def test_rows_of_labels(run, tmp_path):
+    """Blanks mean nothing; what is not used is said; what would make an anomaly normal is refused."""
+    for name in ("a.mkv", "b.mkv", "c.mkv"):
+        lossless(tmp_path / name, 12)
+    videos, file = [tmp_path / "a.mkv", tmp_path / "b.mkv", tmp_path / "b.mkv"], tmp_path / "labels.csv"
+    head = "\ufeff video , start,stop \n"
+    file.write_text(f'{head}a.mkv,2,4\n\n" b.mkv " , 7 ,99\na.mkv,2,4\n , ,\nc.mkv,1,2\n')
+    found = anomaly(run, videos, tmp_path / "out", labels=file, overlay=False)
+    assert [np.flatnonzero(v.labels).tolist() for v in found.videos] == [[2, 3], [*range(7, 12)], [*range(7, 12)]]
+    assert [note.replace(f"{tmp_path}/", "") for note in found.notes] == [
+        "labels.csv:5: repeats labels.csv:2",
+        "labels.csv: 1 row is of videos that are not scored, such as c.mkv (labels.csv:7)",
+        *["labels.csv:4: stop is beyond the 12 frames of b.mkv. Received: 99"] * 2,
+    ]
+    for row, said in (
+        ("b_typo.mkv,3,9", "labels.csv:3: no such video: b_typo.mkv; did you mean b.mkv"),
+        ("z/9.avi,3,9", "labels.csv:3: no such video: z/9.avi; paths are relative to the CSV"),
+        ("b.mkv,12,13", "labels.csv:3: start must be less than the 12 frames of "),
+        (",3,9", "labels.csv:3: video: the cell is empty"),
+        ("b.mkv,3", "labels.csv:3: frame numbers with 0 <= start < stop are wanted. Received: 3, "),
+        ("b.mkv,3,9,5", "labels.csv:3: more cells than columns"),
+    ):
+        file.write_text(f"video,start,stop\na.mkv,2,4\n{row}\n")
+        with pytest.raises(InputError, match=re.escape(said)):
+            anomaly(run, videos[:2], tmp_path / "none", labels=file)
+    assert not (tmp_path / "none").exists()
+
+
+def test_times_at_a_variable_rate(run, tmp_path):
+    times = [0, 1, 2, 3, 10, 20, 21, 22, 40, 41]
+    write_video(tmp_path / "a.mkv", times=times)
+    found = anomaly(run, [tmp_path / "a.mkv"], tmp_path / "out", settings=PLAIN)
+    seconds = np.array(times) / 25
+    assert [float(row["seconds"]) for row in rows(next((tmp_path / "out").glob("*.csv")))] == pytest.approx(seconds)
+    with av.open(str(next((tmp_path / "out").glob("*.mp4")))) as container:
+        assert [frame.time for frame in container.decode(video=0)] == pytest.approx(seconds, abs=1e-3)
+    smooth = anomaly(run, [tmp_path / "a.mkv"], tmp_path / "b", settings=Settings("mean", T, 0.1), overlay=False)
+    # Each frame's score from the middle between it and the one before to that between it and the next.
+    fine = np.arange(-1, 3, 1e-4)
+    curve = found.videos[0].scores[np.abs(fine[:, None] - seconds).argmin(1)]
+    weights = np.exp(-0.5 * ((fine - seconds[:, None]) / 0.1) ** 2)
+    assert smooth.videos[0].scores == pytest.approx(weights @ curve / weights.sum(1), rel=1e-3)
+
+
+def test_names_that_meet_or_mean_something_elsewhere(run, tmp_path):
+    names = ("x/a$_$b.mkv", "y/a$_$b.mkv", "roc.mkv", "12:30 \N{GRINNING FACE}.mkv")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        lossless(tmp_path / name, 8)
+    found = anomaly(run, [tmp_path / name for name in names], tmp_path / "out")
+    assert len(found.videos) == 4
+    assert all(len(list((tmp_path / "out").glob(f"*.{ending}"))) == 4 for ending in ("csv", "png", "mp4"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit on the size of files")
+def test_scores_outlive_what_cannot_be_written(run, tmp_path):
+    import resource
+
+    clip = lossless(tmp_path / "a.mkv", 40)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"a\.mp4: cannot be written: File too large"):
+            anomaly(run, [tmp_path / "a.mkv"], tmp_path / "out", settings=PLAIN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".csv", ".json"}
+    scores = [float(row["score"]) for row in rows(next((tmp_path / "out").glob("*.csv")))]
+    assert scores == pytest.approx(error_maps(run, clip, range(0, 40, T)).mean((1, 2)), rel=1e-4)
+
+
 def test_a_threshold_for_a_wanted_share_of_false_alarms(run, tmp_path):
     data = {"videos": 2, "seed": 3}
     fitted = anomaly(run, out=tmp_path / "fit", data=data, false_alarms=0.1, overlay=False)
@@ -193,7 +267,10 @@ def test_what_is_refused(run, tmp_path):
         ([run, video, "--out", tmp_path / "full"], "is not empty"),
         ([run, video, *out, "--labels", tmp_path / "bad.csv"], "bad.csv:2: frame numbers with 0 <= start < stop"),
         ([run, video, *out, "--labels", tmp_path / "columns.csv"], "stop is missing"),
-        ([run, video, *out, "--labels", tmp_path / "others.csv"], "speaks of none of the videos, but of 'b.mkv'"),
+        (
+            [run, video, *out, "--labels", tmp_path / "others.csv"],
+            "others.csv:2: no such video: b.mkv; did you mean a.mkv?",
+        ),
         ([run, video, *out, "--labels", tmp_path / "no.csv"], "No such file"),
         ([run, video, *out, "--stride", "5"], "at most the model's 4 frames"),
         ([run, video, *out, "--fit-threshold", "1.5"], "between 0 and 1"),

@@ -1,5 +1,6 @@
 """`interpolate` and `predict`: which frames come out, that given ones stay as they are, and what is refused."""
 
+import itertools
 import threading
 import tracemalloc
 
@@ -12,12 +13,14 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_data import damage, number, picture, write_video, x264
+from test_media import click_times
+from test_speed_apps import clicks
 
 import kvzoo
 import kvzoo.apps.translators as translators
 from kvzoo import catalog
-from kvzoo.apps.interpolate import CUT_SIZE, Moved, estimated_size, interpolate, is_cut, luminance, with_luminance
-from kvzoo.apps.predict import predict
+from kvzoo.apps.interpolate import Moved, estimated_size, interpolate, is_cut, luminance, shrunk, with_luminance
+from kvzoo.apps.predict import continued, predict
 from kvzoo.cli.interpolate import command as interpolate_command
 from kvzoo.cli.predict import command as predict_command
 from kvzoo.data.videos import open_video
@@ -71,13 +74,13 @@ def encoded(monkeypatch):
     """The frames that are handed to the encoder."""
     frames, write_mp4 = [], translators.write_mp4
 
-    def keep(out, given, fps):
+    def keep(out, given, *rest):
         def kept():
             for frame in given:
                 frames.append(frame.copy())
                 yield frame
 
-        write_mp4(out, kept(), fps)
+        write_mp4(out, kept(), *rest)
 
     monkeypatch.setattr(translators, "write_mp4", keep)
     return frames
@@ -173,12 +176,20 @@ def test_cuts_are_not_blended_across(runs, tmp_path, encoded, name):
 
 def test_cuts_of_real_videos(real_data):
     """The five of bikes.mp4, seen by eye, and none in the others."""
-    found = {}
+    found, shots = {}, []
     for file in sorted((real_data / "videos").glob("*.mp4")):
-        small = [cv2.resize(frame, CUT_SIZE, interpolation=cv2.INTER_AREA) for frame in open_video(file)]
+        small = [shrunk(frame) for frame in open_video(file)]
         found[file.stem] = [i for i in range(len(small) - 1) if is_cut(small[i], small[i + 1])]
+        shots += [small[i] for i in (0, *[each + 1 for each in found[file.stem]]) if "distorted" not in file.stem]
     assert found.pop("bikes") == [29, 75, 136, 186, 241]
     assert not any(found.values())
+    assert all(is_cut(*pair) for pair in itertools.combinations(shots, 2))
+
+
+def test_cuts_are_seen_on_areas():
+    stripes = np.zeros((320, 320, 3), np.uint8)
+    stripes[::10] = 255
+    assert np.abs(shrunk(stripes).astype(int) - 25.5).max() <= 1
 
 
 def test_even_pictures():
@@ -222,8 +233,33 @@ def test_variable_rate(runs, tmp_path):
     write_video(tmp_path / "a.mkv", times=[0, 1, 2, 3, 4, 20, 21, 22, 24])
     done = interpolate(runs["flow"], tmp_path / "a.mkv", tmp_path / "b.mp4", 2)
     assert (done.frames, done.fps) == (17, pytest.approx(2 * 8 / (24 / 25), abs=0.01))
-    # Encoded with loss, the given frames are there, each at its place.
+    # Encoded with loss, the given frames are there, each at its place and time.
     assert [number(frame) for frame in shown(tmp_path / "b.mp4")[::2]] == list(range(9))
+    seconds = open_video(tmp_path / "b.mp4").seconds
+    assert seconds[::2] == pytest.approx(open_video(tmp_path / "a.mkv").seconds, abs=1e-3)
+    assert seconds[1::2] == pytest.approx((seconds[:-1:2] + seconds[2::2]) / 2, abs=1e-3)
+
+
+def test_sound(runs, tmp_path):
+    """Kept where frames keep their times, in step with them; left out of slow motion, and said so."""
+    clicks(tmp_path / "a.mp4", seconds=2)
+    options = [str(tmp_path / "a.mp4"), "--out"]
+    done = CliRunner().invoke(
+        interpolate_command, [str(runs["flow"]), *options, str(tmp_path / "b.mkv"), "--factor", "2"]
+    )
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert click_times(tmp_path / "b.mkv") == pytest.approx([0.5, 1.5], abs=0.01)
+    done = interpolate(runs["flow"], tmp_path / "a.mp4", tmp_path / "slow.mp4", 2, keep_rate=True)
+    assert done.sound == "its sound is left out in slow motion"
+    assert predict(runs["predict"], tmp_path / "a.mp4", tmp_path / "c.mp4", 3).sound == ""
+    assert click_times(tmp_path / "c.mp4") == pytest.approx([0.5, 1.5], abs=0.01)
+    with av.open(str(tmp_path / "slow.mp4")) as container:
+        assert not container.streams.audio
+
+
+def test_predicted_frames_follow_at_the_usual_distance():
+    assert continued(np.array([0, 1, 2, 8, 9.0]), 2).tolist() == [0, 1, 2, 8, 9, 10, 11]
+    assert continued(np.zeros(1), 1).tolist() == [0, 1]
 
 
 def test_a_video_that_breaks_off(runs, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_data import number, picture, write_video
+from test_data import damage, number, picture, write_video, x264
 from test_reconstruct import shown
 
 import kvzoo
@@ -450,6 +450,52 @@ def test_retrieve_finds_the_same_clip_and_reads_what_changed_only(small_run, gal
     repaired = find()
     assert repaired.embedded == 4 and "made anew" in repaired.note
     assert find().embedded == 0
+
+
+def test_an_index_keeps_what_it_knows(small_run, gallery, tmp_path):
+    index, query = tmp_path / "index", gallery / "a.mkv"  # a name without an ending
+
+    def find(**options):
+        return retrieve(small_run, query, gallery, tmp_path / "a.html", overwrite=True, index=index, **options)
+
+    def interrupt(count):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find(progress=interrupt)
+    assert find().embedded == 2
+    assert [file.name for file in tmp_path.glob("index*")] == ["index"]
+    write_video(gallery / "0.mkv", 9, codec="ffv1", pixels="bgr0", size=(16, 16))  # comes before those that are known
+    with pytest.raises(KeyboardInterrupt):
+        find(progress=interrupt)
+    assert find().embedded == 0
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is no index of an earlier call, and is not replaced"):
+        retrieve(small_run, query, gallery, tmp_path / "b.html", index=tmp_path / "notes.txt")
+
+
+def test_a_query_that_breaks_before_its_middle(small_run, gallery, tmp_path):
+    file = write_video(tmp_path / "a.mp4", 300, codec_options=x264(10, 0))
+    damage(file, range(20, 300))
+    found = retrieve(small_run, file, gallery, tmp_path / "a.html")
+    assert len(found.matches) == 3 and (tmp_path / "a.html").read_text().count("data:image/webp") == 4
+
+
+def test_times_at_a_variable_rate(run, small_run, tmp_path):
+    times = [*range(20), *range(20, 120, 10), *range(120, 130)]
+    file, seconds = write_video(tmp_path / "a.mkv", times=times), np.array(times) / 25
+    seen = speed(run, file, tmp_path / "speed", stride=T)
+    assert seen.edges[:-1] == pytest.approx(seconds)
+    assert (tmp_path / "speed" / "speed.csv").read_text().splitlines()[31].startswith("30,4.800,")
+    done = speedup(run, file, tmp_path / "b.mp4", 2, stride=T)
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert container.duration / av.time_base == pytest.approx(seen.edges[-1] / 2, abs=0.1)
+    spans = np.diff(seen.edges)
+    assert spans.sum() / (spans / done.speeds).sum() == pytest.approx(2, rel=1e-6)
+    saliency(run, file, tmp_path / "c.mp4")
+    assert open_video(tmp_path / "c.mp4").seconds == pytest.approx(seconds, abs=1e-3)
+    embedded = embed(small_run, [file], tmp_path / "d.npz")
+    assert embedded.seconds == pytest.approx(seconds[embedded.first])
 
 
 def test_an_index_of_other_weights_is_made_anew(small_run, gallery, tmp_path):

@@ -19,12 +19,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kvzoo.apps.outputs import check_folder
+from kvzoo.apps.outputs import check_folder, sound_of, unique_stem
 from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import BrokenVideo, square
 from kvzoo.data.videos import open_video
-from kvzoo.errors import InputError, did_you_mean
-from kvzoo.media.clips import stack, write_mp4, written_whole
+from kvzoo.errors import InputError, WriteError, did_you_mean
+from kvzoo.media.audio import Sound
+from kvzoo.media.clips import is_steady, stack, write_mp4, writing, written_whole
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.evaluate import laid_over
 from kvzoo.run.folder import RunFolder
@@ -67,17 +68,21 @@ class Scores:
         name: the video's.
         fps: frames a second.
         scores: (frames,), higher where the model fails more: mean squared error on values 0..1.
+        seconds: (frames,) when each frame is shown, from the first one on.
         labels: uint8 (frames,), 1 where a frame is anomalous; None where nobody said.
         trivial: scores of TRIVIAL that need no model, (frames,) each; empty without labels.
         broken: what was wrong with the video; "" where nothing was.
+        sound: what of its sound the overlay leaves out, in words; "" where nothing.
     """
 
     name: str
     fps: float
     scores: np.ndarray
+    seconds: np.ndarray
     labels: np.ndarray | None = None
     trivial: Mapping[str, np.ndarray] = field(default_factory=dict)
     broken: str = ""
+    sound: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class Detection:
             "videos" (how many have); empty without labelled anomalies. The first is the model's.
         threshold: above which a frame is anomalous; None where none was given or fitted.
         settings: how scores were made.
+        notes: what of the labels was not used, in words.
     """
 
     videos: list[Scores]
@@ -98,6 +104,7 @@ class Detection:
     auroc: dict[str, dict[str, float]]
     threshold: float | None
     settings: Settings
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -106,10 +113,11 @@ class _Video:
 
     name: str
     fps: float
-    frames: int
+    seconds: np.ndarray
     images: Callable[[int, int], Iterator[np.ndarray]]
     broken: Callable[[], str] = lambda: ""
     labels: np.ndarray | None = None
+    sound: Callable[[], Sound] = Sound
 
 
 def anomaly(
@@ -148,43 +156,50 @@ def anomaly(
     recipe = check(run, videos, out, data, labels, settings, threshold, false_alarms)
     from kvzoo import zoo
 
-    model = zoo.load(run)
-    length = model.clip_shape[0]
+    length = recipe["model"].get("frames") or zoo.load(run).clip_shape[0]
     settings = settings or Settings(stride=max(1, length // 4))
     if settings.stride > length:
         raise InputError(f"stride: at most the model's {length} frames. Received: {settings.stride}")
     if isinstance(threshold, (str, os.PathLike)):
         threshold = _read_threshold(threshold, settings)
-
-    listed, skipped = _of_data(recipe, data, model.clip_shape) if data else _of_files(videos, labels, length)
+    notes: list[str] = []
+    listed, skipped = ([], []) if data else _of_files(videos, labels, length, notes)
+    model = zoo.load(run)
+    if data:
+        listed, skipped = _of_data(recipe, data, model.clip_shape)
     labelled = any(video.labels is not None for video in listed)
     mean_frame = _mean_frame(recipe, model.clip_shape) if labelled else None
 
-    folder, scored, taken = Path(out), [], set()
-    try:
+    folder, scored, taken = Path(out), [], {"roc", "anomaly", "threshold"}
+    unwritten: list[WriteError] = []
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for video in listed:
-            stem = _stem(video.name, taken)
-            try:
-                result, peaks = _score(model, video, settings, mean_frame, overlay and folder / f"{stem}.mp4", progress)
-            except (InputError, BrokenVideo) as error:
-                skipped.append((video.name, str(error)))
-                continue
-            scored.append((stem, result, peaks))
-            if false_alarms is None:
-                _write(folder / stem, result, peaks, threshold)
-        if not scored:
-            raise InputError(f"nothing can be scored: {skipped[0][0]}: {skipped[0][1]}")
-        results = [result for _, result, _ in scored]
-        if false_alarms is not None:
-            threshold = _fit_threshold(results, false_alarms, settings, folder / "threshold.json")
-            for stem, result, peaks in scored:
-                _write(folder / stem, result, peaks, threshold)
-        auroc = _judge(results, folder) if any(r.labels is not None and r.labels.any() for r in results) else {}
-        found = Detection(results, skipped, auroc, threshold, settings)
-        _write_json(folder / "anomaly.json", _summary(found, run, data, false_alarms))
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    for video in listed:
+        stem = unique_stem(video.name, taken)
+        try:
+            result, peaks = _score(
+                model, video, settings, mean_frame, overlay and folder / f"{stem}.mp4", unwritten, progress
+            )
+        except (InputError, BrokenVideo) as error:
+            skipped.append((video.name, str(error)))
+            continue
+        scored.append((stem, result, peaks))
+        _write_csv(folder / f"{stem}.csv", result, threshold)
+        if false_alarms is None:
+            _write_plot(folder / f"{stem}.png", result, peaks, threshold, unwritten)
+    if not scored:
+        raise InputError(f"nothing can be scored: {skipped[0][0]}: {skipped[0][1]}")
+    results = [result for _, result, _ in scored]
+    if false_alarms is not None:
+        threshold = _fit_threshold(results, false_alarms, settings, folder / "threshold.json")
+        for stem, result, peaks in scored:
+            _write_csv(folder / f"{stem}.csv", result, threshold)
+            _write_plot(folder / f"{stem}.png", result, peaks, threshold, unwritten)
+    auroc = _judge(results, folder) if any(r.labels is not None and r.labels.any() for r in results) else {}
+    found = Detection(results, skipped, auroc, threshold, settings, notes)
+    _write_json(folder / "anomaly.json", _summary(found, run, data, false_alarms))
+    if unwritten:
+        raise unwritten[0]
     return found
 
 
@@ -215,13 +230,18 @@ def check(run, videos, out, data=None, labels=None, settings=None, threshold=Non
         raise InputError("--threshold and --fit-threshold: give one of them")
     if settings and settings.normalise and (false_alarms is not None or threshold is not None):
         raise InputError("--normalise: gives every video a highest score of 1, so no threshold holds for all of them")
+    if videos and not any(os.path.exists(video) for video in videos):
+        raise InputError(f"{videos[0]}: no such file")
+    if labels:
+        _read_labels(Path(labels), videos)
     check_folder(out)
     return recipe
 
 
-def _of_files(paths: Sequence[str | os.PathLike], labels, length: int) -> tuple[list[_Video], list[tuple[str, str]]]:
+def _of_files(paths: Sequence[str | os.PathLike], labels, length: int, notes: list[str]):
     """Open video files; those that cannot be scored are told apart, unless there is no other."""
-    spans = _read_labels(Path(labels), paths) if labels else None
+    spans, said = _read_labels(Path(labels), paths) if labels else ({}, [])
+    notes += said
     listed, skipped = [], []
     for path in paths:
         try:
@@ -232,7 +252,8 @@ def _of_files(paths: Sequence[str | os.PathLike], labels, length: int) -> tuple[
         if stream.frames < length:
             skipped.append((str(path), _too_short(stream.frames, length)))
             continue
-        listed.append(_of_file(str(path), stream, None if spans is None else _marked(spans[path], stream.frames)))
+        marked = _marked(spans[os.path.realpath(path)], path, stream.frames, notes) if labels else None
+        listed.append(_of_file(str(path), stream, marked))
     if not listed:
         raise InputError(f"{skipped[0][0]}: {skipped[0][1]}")
     return listed, skipped
@@ -243,7 +264,8 @@ def _of_file(name: str, stream, labels: np.ndarray | None) -> _Video:
         # Copied, as a frame that needs no resizing is still the decoder's memory.
         return (square(frame, image_size, channels).copy() for frame in stream)
 
-    return _Video(name, stream.fps, stream.frames, images, lambda: stream.broken, labels)
+    times = stream.seconds
+    return _Video(name, stream.fps, times, images, lambda: stream.broken, labels, lambda: sound_of(stream))
 
 
 def _of_data(recipe: Recipe, data: Mapping[str, Any], clip_shape: Sequence[int]):
@@ -257,7 +279,8 @@ def _of_data(recipe: Recipe, data: Mapping[str, Any], clip_shape: Sequence[int])
             skipped.append((video.name, _too_short(video.frames, length)))
             continue
         labels = source.frame_labels(video) if hasattr(source, "frame_labels") else None
-        listed.append(_Video(video.name, video.fps, video.frames, _reader(source, video), labels=labels))
+        times = np.arange(video.frames) / video.fps
+        listed.append(_Video(video.name, video.fps, times, _reader(source, video), labels=labels))
     if not listed:
         raise InputError(f"{skipped[0][0]}: {skipped[0][1]}")
     return listed, skipped
@@ -275,45 +298,90 @@ def _too_short(frames: int, length: int) -> str:
     return f"has {frames} frames; the model takes {length} frames at once, at least as many are wanted"
 
 
-def _read_labels(file: Path, paths: Sequence) -> dict[Any, list[tuple[int, int]]]:
-    """Return the anomalies of each video file, as frames (start, stop)."""
-    by_place = {Path(path).resolve(): path for path in paths}
-    spans, others = {path: [] for path in paths}, []
+@dataclass(frozen=True)
+class _Span:
+    """Anomalous frames of a video, and the row of the labels file that says so, such as "labels.csv:3"."""
+
+    start: int
+    stop: int
+    row: str
+
+
+def _read_labels(file: Path, paths: Sequence) -> tuple[dict[str, list[_Span]], list[str]]:
+    """Return the anomalies of each video file by its real path, and notes on rows that are not used.
+
+    Blanks around cells mean nothing.
+
+    Raises:
+        InputError: a column is missing, or a row does not hold a file that exists and a span of frames.
+    """
+    spans: dict[str, list[_Span]] = {os.path.realpath(path): [] for path in paths}
+    others, notes = [], []
     try:
-        with open(file, newline="", encoding="utf-8-sig") as text:
-            rows = csv.DictReader(text)
-            if missing := {"video", "start", "stop"} - set(rows.fieldnames or ()):
+        # As paths are decoded, so that names that are not UTF-8 are found, too.
+        with open(file, newline="", encoding="utf-8-sig", errors="surrogateescape") as text:
+            rows = csv.reader(text, skipinitialspace=True)
+            columns = [cell.strip() for cell in next(rows, [])]
+            if missing := {"video", "start", "stop"} - set(columns):
                 raise InputError(f"{file}: the columns video, start, stop are wanted, {sorted(missing)[0]} is missing")
-            for row in rows:
-                start, stop = _span(row, f"{file}:{rows.line_num}")
-                path = by_place.get((file.parent / row["video"]).resolve())
-                if path is None:
-                    others.append(row["video"])
+            for cells in rows:
+                cells = [cell.strip() for cell in cells]
+                if not any(cells):
+                    continue
+                place = f"{file}:{rows.line_num}"
+                if len(cells) > len(columns):
+                    raise InputError(f"{place}: more cells than columns; quote a cell that has a comma")
+                row = dict.fromkeys(columns, "") | dict(zip(columns, cells, strict=False))
+                span = _span(row, place)
+                path = os.path.realpath(file.parent / row["video"])
+                if path not in spans:
+                    others.append((row["video"], path, place))
+                elif same := [each.row for each in spans[path] if (each.start, each.stop) == (span.start, span.stop)]:
+                    notes.append(f"{place}: repeats {same[0]}")
                 else:
-                    spans[path].append((start, stop))
+                    spans[path].append(span)
     except (OSError, UnicodeError, csv.Error) as error:
         raise InputError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
-    if others and not any(spans.values()):
-        raise InputError(f"{file}: speaks of none of the videos, but of {others[0]!r}; paths are relative to the CSV")
-    return spans
+    names = [os.path.relpath(path, os.path.realpath(file.parent)) for path in spans]
+    for name, path, place in others:
+        # A name that is misspelt would leave an anomalous video without labels, which is to say normal.
+        if not os.path.isfile(path):
+            hint = did_you_mean(name, names) or "; paths are relative to the CSV"
+            raise InputError(f"{place}: no such video: {name}{hint}")
+    if others:
+        name, _, place = others[0]
+        if not any(spans.values()):
+            raise InputError(f"{file}: speaks of none of the videos, but of {name!r}; paths are relative to the CSV")
+        rows = f"{len(others)} rows are" if len(others) > 1 else "1 row is"
+        notes.append(f"{file}: {rows} of videos that are not scored, such as {name} ({place})")
+    return spans, notes
 
 
-def _span(row: Mapping[str, str], place: str) -> tuple[int, int]:
+def _span(row: Mapping[str, str], place: str) -> _Span:
+    if not row["video"]:
+        raise InputError(f"{place}: video: the cell is empty")
     try:
         start, stop = int(row["start"]), int(row["stop"])
-    except (TypeError, ValueError):
+    except ValueError:
         start, stop = -1, -1
     if not 0 <= start < stop:
         raise InputError(
             f"{place}: frame numbers with 0 <= start < stop are wanted. Received: {row['start']}, {row['stop']}"
         )
-    return start, stop
+    return _Span(start, stop, place)
 
 
-def _marked(spans: Iterable[tuple[int, int]], frames: int) -> np.ndarray:
+def _marked(spans: Iterable[_Span], path, frames: int, notes: list[str]) -> np.ndarray:
+    """Return 1 for each frame that spans mark; a note is added where one goes beyond the video's end."""
     labels = np.zeros(frames, np.uint8)
-    for start, stop in spans:
-        labels[start:stop] = 1
+    for span in spans:
+        if span.start >= frames:
+            raise InputError(
+                f"{span.row}: start must be less than the {frames} frames of {path}. Received: {span.start}"
+            )
+        if span.stop > frames:
+            notes.append(f"{span.row}: stop is beyond the {frames} frames of {path}. Received: {span.stop}")
+        labels[span.start : span.stop] = 1
     return labels
 
 
@@ -329,12 +397,15 @@ def _mean_frame(recipe: Recipe, clip_shape: Sequence[int]) -> np.ndarray | None:
     return clips.mean((0, 1)) / 255.0
 
 
-def _score(model, video: _Video, settings: Settings, mean_frame, overlay, progress):
-    """Return a video's Scores and the frames at its peaks, {frame number: picture}; writes its overlay."""
+def _score(model, video: _Video, settings: Settings, mean_frame, overlay, unwritten: list[WriteError], progress):
+    """Write a video's overlay; return its Scores and the frames at its peaks, {frame number: picture}.
+
+    An overlay that cannot be written is no reason to give up the scores: its error goes into `unwritten`.
+    """
     length, image_size, _, channels = model.clip_shape
     images = video.images(image_size, channels)
     maps = _error_maps(ahead(_forward(model, ahead(batches(windows(images, length, settings.stride))))))
-    kept, raw, trivial, before = _Peaks(video.frames), [], {name: [] for name in TRIVIAL}, None
+    kept, raw, trivial, before = _Peaks(len(video.seconds)), [], {name: [] for name in TRIVIAL}, None
 
     def scored() -> Iterator[np.ndarray]:
         nonlocal before
@@ -351,29 +422,34 @@ def _score(model, video: _Video, settings: Settings, mean_frame, overlay, progre
                 progress(1)
             yield _picture(frame, error)
 
-    pictures = scored()
+    pictures, sound = scored(), Sound()
     try:
         # Opened before anything is written, so that a video of which nothing decodes leaves no file.
         if (first := next(pictures, None)) is None:
             raise InputError(video.broken() or "fewer frames can be decoded than the model takes")
         if overlay:
-            write_mp4(overlay, chain([first], pictures), video.fps)
-        else:
-            for _ in pictures:
-                pass
+            sound = video.sound()
+            try:
+                write_mp4(overlay, chain([first], pictures), video.fps, sound.frames, video.seconds + sound.delay)
+            except WriteError as error:
+                unwritten.append(error)
+        for _ in pictures:  # All of them without an overlay, the rest where writing it failed.
+            pass
     finally:
         pictures.close()
         maps.close()
     if len(trivial[TRIVIAL[0]]) > 1:
         trivial[TRIVIAL[0]][0] = trivial[TRIVIAL[0]][1]  # The first frame has no neighbour before it.
 
+    seconds = video.seconds[: len(raw)]
+
     def finished(scores: list[float]) -> np.ndarray:
-        return _finished(np.asarray(scores), settings, video.fps)
+        return _finished(np.asarray(scores), settings, seconds, video.fps)
 
     labels = None if video.labels is None else video.labels[: len(raw)]
     others = {name: finished(scores) for name, scores in trivial.items() if scores}
-    result = Scores(video.name, video.fps, finished(raw), labels, others, video.broken())
-    return result, kept.highest(result.scores, video.fps)
+    result = Scores(video.name, video.fps, finished(raw), seconds, labels, others, video.broken(), sound.note)
+    return result, kept.highest(result.scores, seconds)
 
 
 def _forward(model, clips: Iterator) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
@@ -411,15 +487,31 @@ def _measured(error: np.ndarray, measure: str) -> float:
     return float(cv2.blur(error, (side, side), borderType=cv2.BORDER_REFLECT_101).max())
 
 
-def _finished(scores: np.ndarray, settings: Settings, fps: float) -> np.ndarray:
-    from scipy.ndimage import gaussian_filter1d
-
+def _finished(scores: np.ndarray, settings: Settings, seconds: np.ndarray, fps: float) -> np.ndarray:
     if settings.smooth:
-        scores = gaussian_filter1d(scores, settings.smooth * fps, mode="nearest")
+        scores = _smoothed(scores, settings.smooth, seconds, fps)
     if settings.normalise:
         spread = np.ptp(scores)
         scores = (scores - scores.min()) / (spread or 1.0)
     return scores
+
+
+def _smoothed(scores: np.ndarray, sigma: float, seconds: np.ndarray, fps: float) -> np.ndarray:
+    """Return scores (N,) smoothed over time by a Gaussian; beyond the ends they are as at them."""
+    from scipy.ndimage import gaussian_filter1d
+    from scipy.special import ndtr
+
+    if is_steady(seconds, fps):
+        return gaussian_filter1d(scores, sigma * fps, mode="nearest")
+    # Each frame stands for the time that is nearer to it than to its neighbours.
+    borders = np.concatenate([[-np.inf], (seconds[1:] + seconds[:-1]) / 2, [np.inf]])
+    first = np.searchsorted(borders, seconds - 5 * sigma) - 1
+    stop = np.searchsorted(borders, seconds + 5 * sigma)
+    out = np.empty(len(scores))
+    for i, (a, b) in enumerate(zip(first, stop, strict=True)):
+        shares = np.diff(ndtr((borders[a : b + 1] - seconds[i]) / sigma))
+        out[i] = shares @ scores[a:b] / shares.sum()
+    return out
 
 
 class _Peaks:
@@ -435,11 +527,11 @@ class _Peaks:
             self._best[place] = (score, self._seen, frame)
         self._seen += 1
 
-    def highest(self, scores: np.ndarray, fps: float) -> dict[int, np.ndarray]:
+    def highest(self, scores: np.ndarray, seconds: np.ndarray) -> dict[int, np.ndarray]:
         """Return up to SHOWN kept frames of the highest scores, at least a second or a tenth of the video apart."""
         chosen: dict[int, np.ndarray] = {}
         for _, at, frame in sorted(self._best.values(), key=lambda kept: -scores[kept[1]]):
-            if all(abs(at - other) >= max(fps, len(scores) / 10) for other in chosen):
+            if all(abs(seconds[at] - seconds[other]) >= max(1.0, seconds[-1] / 10) for other in chosen):
                 chosen[at] = frame
             if len(chosen) == SHOWN:
                 break
@@ -508,24 +600,31 @@ def _judge(results: list[Scores], folder: Path) -> dict[str, dict[str, float]]:
     return auroc
 
 
-def _write(path: Path, result: Scores, peaks: Mapping[int, np.ndarray], threshold: float | None) -> None:
-    """Write a video's scores as CSV and as a plot; `path` is without an ending."""
-    from kvzoo.media.plots import write_scores
-
+def _write_csv(file: Path, result: Scores, threshold: float | None) -> None:
     columns = {
         "frame": range(len(result.scores)),
-        "seconds": [f"{i / result.fps:.3f}" for i in range(len(result.scores))],
+        "seconds": [f"{time:.3f}" for time in result.seconds],
+        "score": [f"{score:.8g}" for score in result.scores],
     }
-    columns["score"] = [f"{score:.8g}" for score in result.scores]
     if result.labels is not None:
         columns["label"] = result.labels
     if threshold is not None:
         columns["anomalous"] = (result.scores > threshold).astype(int)
-    with written_whole(f"{path}.csv") as beside, open(beside, "w", newline="", encoding="utf-8") as text:
+    with writing(file), written_whole(file) as beside, open(beside, "w", newline="", encoding="utf-8") as text:
         rows = csv.writer(text)
         rows.writerow(columns)
         rows.writerows(zip(*columns.values(), strict=True))
-    write_scores(f"{path}.png", result.name, result.scores, result.fps, result.labels, threshold, peaks)
+
+
+def _write_plot(
+    file: Path, result: Scores, peaks: Mapping[int, np.ndarray], threshold: float | None, unwritten: list[WriteError]
+) -> None:
+    from kvzoo.media.plots import write_scores
+
+    try:
+        write_scores(file, result.name, result.scores, result.seconds, result.labels, threshold, peaks)
+    except WriteError as error:
+        unwritten.append(error)
 
 
 def _summary(found: Detection, run, data, false_alarms) -> dict:
@@ -545,19 +644,10 @@ def _summary(found: Detection, run, data, false_alarms) -> dict:
             for r in found.videos
         ],
         "skipped": [{"name": name, "why": why} for name, why in found.skipped],
+        **({"notes": found.notes} if found.notes else {}),
     }
 
 
 def _write_json(file: Path, record: dict) -> None:
-    with written_whole(file) as beside:
+    with writing(file), written_whole(file) as beside:
         beside.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _stem(name: str, taken: set[str]) -> str:
-    """Return a file name for a video that no other one has."""
-    stem = plain = Path(name).with_suffix("").as_posix().strip("./").replace("/", "_") or "video"
-    number = 2
-    while stem in taken:
-        stem, number = f"{plain}-{number}", number + 1
-    taken.add(stem)
-    return stem

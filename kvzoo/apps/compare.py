@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from kvzoo.apps.outputs import check_makeable
 from kvzoo.errors import InputError
 from kvzoo.media.charts import chart
-from kvzoo.media.clips import written_whole
+from kvzoo.media.clips import writing, written_whole
 from kvzoo.media.pages import render, webp
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run import evaluate as evaluation
@@ -119,11 +120,7 @@ def check(runs: Sequence[str | os.PathLike], out: str | os.PathLike) -> list[Rec
         seen[path] = run
     recipes = [evaluation.check(run, verb="compare")[0] for run in runs]
     _same(runs, [recipe["model"] for recipe in recipes], recipes)
-    folder = Path(out).absolute()
-    while not os.path.lexists(folder):
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"--out {out}: {folder} is no folder that can be written to")
+    check_makeable(out, f"--out {out}")
     return recipes
 
 
@@ -291,12 +288,10 @@ def write_page(comparison: Comparison, out: str | os.PathLike) -> Path:
         chart=chart([row.curve for row in rows]),
     )
     path = Path(out) / PAGE
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as beside:
             beside.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--out {out}: {error.strerror}") from None
     return path
 
 

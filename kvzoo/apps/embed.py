@@ -12,7 +12,7 @@ from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import files_under, square
 from kvzoo.data.videos import ENDINGS, open_video
 from kvzoo.errors import InputError
-from kvzoo.media.clips import written_whole
+from kvzoo.media.clips import writing, written_whole
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
@@ -29,6 +29,7 @@ class Embedded:
         fps: of each, frames a second.
         video: (rows,) index of the row's video.
         first: (rows,) its first frame; a window has as many frames as the network takes.
+        seconds: (rows,) when that frame is shown, from the video's beginning on.
         features: float32 (rows, D).
         skipped: (name, why) of those that cannot be read.
         broken: (name, what was wrong) of those that can be read in part.
@@ -38,6 +39,7 @@ class Embedded:
     fps: list[float]
     video: np.ndarray = field(repr=False)
     first: np.ndarray = field(repr=False)
+    seconds: np.ndarray = field(repr=False)
     features: np.ndarray = field(repr=False)
     skipped: list[tuple[str, str]]
     broken: list[tuple[str, str]]
@@ -55,7 +57,7 @@ def embed(
     """Write the features of every window of videos into one .npz.
 
     Its arrays: features float32 (rows, D), video (rows,) an index of names, first (rows,) the window's first frame,
-    names and fps (videos,). numpy.load reads it without pickles.
+    seconds (rows,) when it is shown, names and fps (videos,). numpy.load reads it without pickles.
 
     Args:
         run: a run folder of a model with a layer of features.
@@ -71,7 +73,7 @@ def embed(
     """
     _, listed = check(run, files, out, stride, overwrite)
     features = Features(run)
-    names, fps, video, first, rows, skipped, broken = [], [], [], [], [], [], []
+    names, fps, video, first, seconds, rows, skipped, broken = [], [], [], [], [], [], [], []
     for file in listed:
         try:
             found = features(file, stride)
@@ -82,6 +84,7 @@ def embed(
                 broken.append((str(file), found.broken))
             video += [len(names)] * len(found.first)
             first.append(found.first)
+            seconds.append(found.seconds)
             rows.append(found.features)
             names.append(str(file))
             fps.append(found.fps)
@@ -89,12 +92,10 @@ def embed(
             progress(1)
     if not names:
         raise InputError(f"no video can be read: {skipped[0][0]}: {skipped[0][1]}")
-    done = Embedded(names, fps, np.array(video), np.concatenate(first), np.concatenate(rows), skipped, broken)
-    try:
-        with written_whole(out) as beside:
-            np.savez(beside, features=done.features, video=done.video, first=done.first, names=np.array(names), fps=fps)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    rows_of = {"video": np.array(video), "first": np.concatenate(first), "seconds": np.concatenate(seconds)}
+    done = Embedded(names, fps, **rows_of, features=np.concatenate(rows), skipped=skipped, broken=broken)
+    with writing(out), written_whole(out) as beside:
+        np.savez(beside, features=done.features, **rows_of, names=np.array(names), fps=fps)
     return done
 
 
@@ -124,9 +125,11 @@ def run_with_features(verb: str, run: str | os.PathLike) -> Recipe:
 
 @dataclass(frozen=True)
 class Windows:
-    """One video's windows: first frames (rows,), features float32 (rows, D), frames a second, what was broken."""
+    """One video's windows: first frames (rows,), when they are shown, features float32 (rows, D), frames a second,
+    what was broken."""
 
     first: np.ndarray
+    seconds: np.ndarray
     features: np.ndarray
     fps: float
     broken: str
@@ -177,4 +180,5 @@ class Features:
         if not first:
             has = stream.broken or f"has {stream.frames} frames"
             raise InputError(f"{file}: {has}; the network takes {length} frames at once, at least as many are wanted")
-        return Windows(np.array(first), np.concatenate(rows), stream.fps, stream.broken)
+        first = np.array(first)
+        return Windows(first, stream.seconds[first], np.concatenate(rows), stream.fps, stream.broken)

@@ -12,7 +12,7 @@ from kvzoo.apps.outputs import check_file
 from kvzoo.data.images import BROKEN, pixels
 from kvzoo.data.source import square
 from kvzoo.errors import InputError, did_you_mean
-from kvzoo.media.clips import stack, strip, write_gif, write_mp4, write_png, written_whole
+from kvzoo.media.clips import stack, strip, write_gif, write_mp4, write_png, writing, written_whole
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
@@ -101,10 +101,7 @@ def generate(
         raise InputError(f"--interpolate: {model.spec.name} takes no noise to go between; it takes an image")
 
     made = Generated(model.generate(count, **given), noise, names, recipe.lock.get("fps", FPS), tuple(notes))
-    try:
-        _write(Path(out), made)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    _write(Path(out), made)
     return made
 
 
@@ -159,7 +156,7 @@ def _write(out: Path, made: Generated) -> None:
     ending = out.suffix.lower()
     if ending == ".npz":
         beside = {"noise": made.noise, "labels": None if made.labels is None else np.asarray(made.labels)}
-        with written_whole(out) as part, open(part, "wb") as file:
+        with writing(out), written_whole(out) as part, open(part, "wb") as file:
             np.savez(file, clips=made.clips, fps=made.fps, **{k: v for k, v in beside.items() if v is not None})
     elif ending == ".png":
         write_png(out, stack([strip(clip) for clip in made.clips], axis=0))

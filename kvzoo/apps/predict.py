@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kvzoo.apps import translators
+from kvzoo.apps.outputs import sound_of
 from kvzoo.apps.streams import ahead
 from kvzoo.apps.translators import from_network, to_network, write
 from kvzoo.data.videos import Stream
@@ -23,11 +24,13 @@ class Prediction:
         frames: how many, given and new ones.
         fps: frames a second: the video's average rate.
         broken: what was wrong with the video, in words; "" where nothing was.
+        sound: what of its sound is left out, in words; "" where nothing is.
     """
 
     frames: int
     fps: float
     broken: str
+    sound: str = ""
 
 
 def predict(
@@ -41,7 +44,7 @@ def predict(
     """Write a video with new frames after its last one.
 
     The network predicts some frames at a time, each time from the last ones that there are. It works on whole frames
-    at its own size; what it gives is resized. Given frames are passed on as they are.
+    at its own size; what it gives is resized. Given frames are passed on as they are, with their sound.
 
     Args:
         run: a run folder of a translator that was trained to predict.
@@ -90,8 +93,15 @@ def predict(
             if progress:
                 progress(1)
 
-    write(out, counted(), stream.fps)
-    return Prediction(written, stream.fps, stream.broken)
+    sound = sound_of(stream)
+    write(out, counted(), stream.fps, continued(stream.seconds, frames), sound)
+    return Prediction(written, stream.fps, stream.broken, sound.note)
+
+
+def continued(times: np.ndarray, frames: int) -> np.ndarray:
+    """Return times (N,) and those of `frames` more, as far apart as the others mostly are."""
+    gap = np.median(np.diff(times)) if len(times) > 1 else 1.0
+    return np.concatenate([times, times[-1] + gap * np.arange(1, frames + 1)])
 
 
 def check(

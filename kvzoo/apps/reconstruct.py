@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kvzoo.apps.outputs import check_file
+from kvzoo.apps.outputs import check_file, left_out, sound_of
 from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import square
 from kvzoo.data.videos import Stream, open_video
@@ -37,11 +37,13 @@ class Reconstruction:
         frames: how many, one for each of the video.
         fps: frames a second: the video's average rate.
         broken: what was wrong with the video, in words; "" where nothing was.
+        sound: what of its sound is left out, in words; "" where nothing is.
     """
 
     frames: int
     fps: float
     broken: str
+    sound: str = ""
 
 
 def reconstruct(
@@ -55,7 +57,7 @@ def reconstruct(
 
     The video is taken at its own rate, in windows of as many frames as the model takes, side by side; the
     last one overlaps the one before where the video's length is no multiple of that. The file has a frame
-    for each of the video's, at a steady rate (a GIF shows equal neighbours as one, and at most 50 a second).
+    for each of the video's, at its time (a GIF shows equal neighbours as one, and at most 50 a second), and its sound.
 
     Args:
         run: a run folder.
@@ -92,14 +94,16 @@ def reconstruct(
             raise _too_short(video, stream.broken or f"has {stream.frames} frames", length)
 
     shown = pictures()
+    sound = left_out(stream, "of a GIF") if ending == ".gif" else sound_of(stream)
     try:
-        (write_gif if ending == ".gif" else write_mp4)(out, shown, stream.fps)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+        if ending == ".gif":
+            write_gif(out, shown, stream.fps, stream.seconds)
+        else:
+            write_mp4(out, shown, stream.fps, sound.frames, stream.seconds + sound.delay)
     finally:
         shown.close()
         pairs.close()
-    return Reconstruction(written, stream.fps, stream.broken)
+    return Reconstruction(written, stream.fps, stream.broken, sound.note)
 
 
 def check(
@@ -107,9 +111,7 @@ def check(
 ) -> tuple[Recipe, Stream]:
     """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
     recipe = RunFolder(run).trained("reconstruct", KINDS)
-    if Path(out).exists() and Path(video).exists() and Path(out).samefile(video):
-        raise InputError(f"--out {out}: is the video itself")
-    check_file(out, SIDES, overwrite)
+    check_file(out, SIDES, overwrite, video)
 
     stream = open_video(video)
     length = recipe["model"].get("frames", 1)

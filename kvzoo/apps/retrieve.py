@@ -4,15 +4,15 @@ A gallery's features are kept in a file; only videos that are new or changed are
 """
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
 import os
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import resources
 from itertools import islice
 from pathlib import Path
 
@@ -20,25 +20,35 @@ import numpy as np
 from PIL import Image
 
 from kvzoo.apps.embed import Features, run_with_features
-from kvzoo.apps.outputs import check_file
+from kvzoo.apps.outputs import check_file, check_makeable, unique_stem
 from kvzoo.data.source import files_under, square
 from kvzoo.data.videos import ENDINGS, open_video
 from kvzoo.errors import InputError
-from kvzoo.media.clips import written_whole
+from kvzoo.media.clips import writing, written_whole
+from kvzoo.media.pages import render
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
 SIDE = 160  # pixels of a picture's side on the page
 SHOWN = 64  # frames of a clip on the page, at most
 SAVE_EVERY = 30.0  # seconds after which a long indexing is saved
-VERSION = 1
+VERSION = 2
+WINDOWS = ("first", "seconds", "features")  # arrays of an index, a row a window
 
 
 @dataclass(frozen=True)
 class Match:
-    """A clip that is like the query: its video, relative to the gallery, its time in seconds, and the cosine."""
+    """A clip that is like the query.
+
+    Attributes:
+        name: of its video, relative to the gallery.
+        first: its first frame.
+        seconds: when that is shown.
+        similarity: the cosine.
+    """
 
     name: str
+    first: int
     seconds: float
     similarity: float
 
@@ -94,38 +104,62 @@ def retrieve(
         InputError: no run, no model yet, a model without such features, no query or gallery that can be read, a file
             that cannot be written as wanted.
     """
-    _, files = check(run, query, gallery, out, top, overwrite)
+    _, files = check(run, query, gallery, out, top, overwrite, index)
     features = Features(run)
-    asked = features(query).features.mean(0)
+    asked = features(query)
 
     kept = _Index(Path(index) if index else _own_index(run, gallery), RunFolder(run).model)
     embedded = kept.update(Path(gallery), files, features, progress)
-    rivals = [row for row in kept.rows if not (Path(gallery) / row.name).samefile(query)]
-    found = sorted((row.nearest(asked) for row in rivals if not row.reason), key=lambda match: -match.similarity)[:top]
+    itself = os.path.realpath(query)
+    rivals = [row for row in kept.rows if os.path.realpath(Path(gallery) / row.name) != itself]
+    mean = asked.features.mean(0)
+    found = sorted((row.nearest(mean) for row in rivals if not row.reason), key=lambda match: -match.similarity)[:top]
     skipped = [(row.name, row.reason) for row in rivals if row.reason]
     if not found:
         why = f", such as {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise InputError(f"{gallery}: nothing usable among {len(rivals)} videos{why}")
-    try:
-        _write_page(Path(out), Path(query), Path(gallery), found, features.length)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    # The query's middle, as far as it can be decoded.
+    first = max(0, (int(asked.first[-1]) + features.length - SHOWN) // 2)
+    _write_page(Path(out), Path(query), first, Path(gallery), found, features.length)
     return Retrieved(found, len(files), embedded, skipped, kept.path, kept.note)
 
 
-def check(run, query, gallery, out, top: int = 5, overwrite: bool = False) -> tuple[Recipe, list[Path]]:
+def check(
+    run, query, gallery, out, top: int = 5, overwrite: bool = False, index: str | os.PathLike | None = None
+) -> tuple[Recipe, list[Path]]:
     """Return a run's recipe and the gallery's files; refuses what can be refused without Keras."""
     recipe = run_with_features("retrieve", run)
     if top < 1:
         raise InputError(f"--top: at least 1. Received: {top}")
     check_file(out, (".html",), overwrite)
+    _check_index(Path(index) if index else _own_index(run, gallery))
     open_video(query)
     return recipe, files_under(gallery, ENDINGS)
 
 
+def _check_index(index: Path) -> None:
+    """Refuse to write an index in place of a file that is none."""
+    check_makeable(index.parent, f"--index {index}")
+    if os.path.isdir(index):
+        raise InputError(f"--index {index}: is a folder")
+    try:
+        # A damaged index may be replaced; it begins as archives do, too.
+        with open(index, "rb") as file:
+            none = file.read(2) not in (b"PK", b"") or (
+                zipfile.is_zipfile(index) and "record.npy" not in zipfile.ZipFile(index).namelist()
+            )
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"--index {index}: {error.strerror}") from None
+    if none:
+        raise InputError(f"--index {index}: is no index of an earlier call, and is not replaced")
+
+
 def _own_index(run: str | os.PathLike, gallery: str | os.PathLike) -> Path:
     place = Path(gallery).resolve()
-    return RunFolder(run).path / "index" / f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}.npz"
+    name = unique_stem(place.name, set())
+    return RunFolder(run).path / "index" / f"{name}-{hashlib.sha256(os.fsencode(place)).hexdigest()[:8]}.npz"
 
 
 @dataclass
@@ -135,16 +169,20 @@ class _Row:
     name: str
     size: int
     changed: int
-    fps: float = 0.0
     reason: str = ""
     first: np.ndarray = field(default_factory=lambda: np.empty(0, int), repr=False)
+    seconds: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     features: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        return self.name, self.size, self.changed
 
     def nearest(self, query: np.ndarray) -> Match:
         lengths = np.linalg.norm(self.features, axis=1) * np.linalg.norm(query)
         cosines = self.features @ query / np.maximum(lengths, 1e-12)
         best = int(cosines.argmax())
-        return Match(self.name, float(self.first[best] / self.fps), float(cosines[best]))
+        return Match(self.name, int(self.first[best]), float(self.seconds[best]), float(cosines[best]))
 
 
 class _Index:
@@ -166,84 +204,99 @@ class _Index:
                 if (record["version"], record["model"]) != (VERSION, self._model):
                     return
                 ends = np.cumsum([0, *(row.pop("windows") for row in record["rows"])])
-                first, features = arrays["first"], arrays["features"]
+                windows = {key: arrays[key] for key in WINDOWS}
                 for row, begin, end in zip(record["rows"], ends, ends[1:], strict=False):
-                    self.rows.append(_Row(**row, first=first[begin:end], features=features[begin:end]))
+                    self.rows.append(_Row(**row, **{key: values[begin:end] for key, values in windows.items()}))
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             self.rows, self.note = [], f"{path} could not be read and is made anew"
 
     def update(self, gallery: Path, files: list[Path], features: Features, progress) -> int:
-        """Read the videos that are new or have changed; return how many."""
+        """Read the videos that are new or have changed; return how many. What is known is saved, however it ends."""
         known = {(row.name, row.size, row.changed): row for row in self.rows}
-        rows, embedded, saved = [], 0, time.monotonic()
-        for file in files:
-            state = file.stat()
-            row = _Row(file.relative_to(gallery).as_posix(), state.st_size, state.st_mtime_ns)
-            if (before := known.get((row.name, row.size, row.changed))) is not None:
-                row = before
-            else:
-                embedded += 1
-                try:
-                    windows = features(file)
-                    row.fps, row.first, row.features = windows.fps, windows.first, windows.features
-                except InputError as error:
-                    row.reason = str(error).removeprefix(f"{file}: ")
-            rows.append(row)
-            if progress:
-                progress(1)
-            if embedded and time.monotonic() - saved > SAVE_EVERY:
-                self._save(rows)
-                saved = time.monotonic()
-        if embedded or len(rows) != len(self.rows):
-            self._save(rows)
-        self.rows = rows
+        rows: dict[tuple, _Row] = {}
+        embedded, saved, done = 0, time.monotonic(), False
+        try:
+            for file in files:
+                row = _state(file, gallery)
+                if (before := known.get(row.key)) is not None:
+                    row = before
+                else:
+                    embedded += 1
+                    try:
+                        windows = features(file)
+                        row.first, row.seconds, row.features = windows.first, windows.seconds, windows.features
+                    except InputError as error:
+                        row.reason = str(error).removeprefix(f"{file}: ")
+                rows[row.key] = row
+                if progress:
+                    progress(1)
+                if embedded and time.monotonic() - saved > SAVE_EVERY:
+                    self._save([*{**known, **rows}.values()])
+                    saved = time.monotonic()
+            done = True
+        finally:
+            # What was known of videos that were not reached is kept.
+            self.rows = [*(rows if done else {**known, **rows}).values()]
+            if embedded or (done and len(rows) != len(known)):
+                self._save(self.rows)
         return embedded
 
     def _save(self, rows: list[_Row]) -> None:
         listed = [
-            {"name": r.name, "size": r.size, "changed": r.changed, "fps": r.fps, "reason": r.reason,
-             "windows": len(r.first)}
+            {"name": r.name, "size": r.size, "changed": r.changed, "reason": r.reason, "windows": len(r.first)}
             for r in rows
-        ]  # fmt: skip
-        read = [row for row in rows if not row.reason]
-        arrays = {
-            "first": np.concatenate([r.first for r in read]) if read else np.empty(0, int),
-            "features": np.concatenate([r.features for r in read]) if read else np.empty((0, 0), np.float32),
-        }
+        ]
+        read = [row for row in rows if not row.reason] or [_Row("", 0, 0)]
+        arrays = {key: np.concatenate([getattr(row, key) for row in read]) for key in WINDOWS}
         record = json.dumps({"version": VERSION, "model": self._model, "rows": listed})
-        try:
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with written_whole(self.path) as beside:
-                np.savez(beside, record=np.array(record), **arrays)
-        except OSError as error:
-            raise InputError(f"--index {self.path}: cannot be written: {error.strerror or error}") from error
+            # An open file, as NumPy adds an ending to a name that has none.
+            with written_whole(self.path) as beside, open(beside, "wb") as file:
+                np.savez(file, record=np.array(record), **arrays)
 
 
-def _write_page(out: Path, query: Path, gallery: Path, found: list[Match], length: int) -> None:
-    import jinja2
+def _state(file: Path, gallery: Path) -> _Row:
+    """Return a row for a file as it is now."""
+    name = file.relative_to(gallery).as_posix()
+    try:
+        state = file.stat()
+    except OSError:  # It is gone; reading it says so.
+        return _Row(name, -1, 0)
+    return _Row(name, state.st_size, state.st_mtime_ns)
 
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        resources.files("kvzoo.apps").joinpath("retrieve.html.j2").read_text(encoding="utf-8")
+
+def _write_page(out: Path, query: Path, first: int, gallery: Path, found: list[Match], length: int) -> None:
+    page = render(
+        "apps/retrieve.html.j2",
+        name=query.name,
+        query=_moving(query, first, SHOWN),
+        clips=[(match, _moving(gallery / match.name, match.first, min(length, SHOWN))) for match in found],
+        length=length,
+        side=SIDE,
     )
-    stream = open_video(query)
-    first = max(0, (stream.frames - SHOWN) // 2)
-    clips = [(match, _moving(gallery / match.name, match.seconds, min(length, SHOWN))) for match in found]
-    page = template.render(
-        name=query.name, query=_moving(query, first / stream.fps, SHOWN), clips=clips, length=length, side=SIDE
-    )
-    with written_whole(out) as beside:
+    with writing(out), written_whole(out) as beside:
         beside.write_text(page, encoding="utf-8")
 
 
-def _moving(path: Path, seconds: float, count: int) -> str:
-    """Return frames of a video as a data URI that plays for ever in its own time."""
-    stream = open_video(path)
-    first = round(seconds * stream.fps)
-    frames: Iterator = islice(stream, first, first + count)
-    images, file = [Image.fromarray(square(frame, SIDE, 3)) for frame in frames], io.BytesIO()
+def _moving(path: Path, first: int, count: int) -> str:
+    """Return frames of a video as a data URI that plays for ever at their own times; "" where none can be decoded."""
+    try:
+        stream = open_video(path)
+    except InputError:  # It was there when it was embedded.
+        return ""
+    with contextlib.closing(iter(stream)) as frames:
+        images = [Image.fromarray(square(frame, SIDE, 3)) for frame in islice(frames, first, first + count)]
+    if not images:
+        return ""
+    times = np.append(stream.seconds, np.inf)[first : first + len(images) + 1]
+    durations = np.diff(times)
+    durations[~np.isfinite(durations)] = 1 / stream.fps
+    file = io.BytesIO()
     images[0].save(
-        file, "WEBP", save_all=True, append_images=images[1:], duration=round(1000 / stream.fps), loop=0, quality=80
-    )
+        file, "WEBP", save_all=True, append_images=images[1:], duration=np.round(1000 * durations).astype(int).tolist(),
+        loop=0, quality=80,
+    )  # fmt: skip
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -7,17 +7,15 @@ always like this place. Frames that lie in two windows have the mean of both.
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from kvzoo.apps.outputs import check_file
+from kvzoo.apps.outputs import check_file, sound_of
 from kvzoo.apps.speed import check_run_and_video, too_short
 from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import square
 from kvzoo.data.videos import Stream
-from kvzoo.errors import InputError
 from kvzoo.media.clips import write_mp4
 from kvzoo.recipe.resolve import Recipe
 
@@ -36,12 +34,14 @@ class Saliency:
         strongest: the value that is shown strongest.
         fps: frames a second.
         broken: what was wrong with the video; "" where nothing was.
+        sound: what of its sound is left out, in words; "" where nothing is.
     """
 
     maps: np.ndarray = field(repr=False)
     strongest: float
     fps: float
     broken: str
+    sound: str = ""
 
 
 def saliency(
@@ -69,18 +69,15 @@ def saliency(
 
     maps = _maps(zoo.load(run), stream, progress)
     strongest = float(np.percentile(np.abs(maps), STRONG)) or 1.0
-    try:
-        write_mp4(out, _pictures(stream, maps / strongest, progress), stream.fps)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
-    return Saliency(maps, strongest, stream.fps, stream.broken)
+    sound, times = sound_of(stream), stream.seconds
+    pictures = _pictures(stream, maps / strongest, progress)
+    write_mp4(out, pictures, stream.fps, sound.frames, times + sound.delay)
+    return Saliency(maps, strongest, stream.fps, stream.broken, sound.note)
 
 
 def check(run, video, out, overwrite: bool = False) -> tuple[Recipe, Stream]:
     """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
-    if Path(out).exists() and Path(video).exists() and Path(out).samefile(video):
-        raise InputError(f"--out {out}: is the video itself")
-    check_file(out, (".mp4",), overwrite)
+    check_file(out, (".mp4",), overwrite, video)
     return check_run_and_video("saliency", run, video)
 
 

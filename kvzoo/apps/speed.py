@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kvzoo.apps.outputs import check_folder
+from kvzoo.apps.outputs import check_folder, edges_of
 from kvzoo.apps.streams import ahead, batches, windows_at_rates
 from kvzoo.data.source import square
 from kvzoo.data.videos import Stream, open_video
 from kvzoo.errors import InputError, did_you_mean
-from kvzoo.media.clips import written_whole
+from kvzoo.media.clips import writing, written_whole
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
@@ -45,6 +45,7 @@ class Speed:
         sped_up: float64 (rates, frames): probability that the video at this rate is sped up, by frame of the video
             at rate 1.
         windows: for each rate (places in frames of the video at rate 1, logits) of its windows.
+        edges: (frames + 1,) seconds at which frames are shown, and the last one ends.
         broken: what was wrong with the video; "" where nothing was.
     """
 
@@ -54,6 +55,7 @@ class Speed:
     left_out: tuple[float, ...]
     sped_up: np.ndarray = field(repr=False)
     windows: list[tuple[np.ndarray, np.ndarray]] = field(repr=False)
+    edges: np.ndarray = field(repr=False)
     broken: str = ""
 
 
@@ -82,17 +84,14 @@ def speed(
     """
     _, stream = check(run, video, out, mode, stride)
     from kvzoo import zoo
+    from kvzoo.media.plots import write_speed
 
     seen = judge(zoo.load(run), stream, RATES, mode, stride, progress)
     folder = Path(out)
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _write_csv(folder / "speed.csv", seen)
-        from kvzoo.media.plots import write_speed
-
-        write_speed(folder / "speed.png", Path(video).name, seen.sped_up, seen.rates, seen.fps)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    _write_csv(folder / "speed.csv", seen)
+    write_speed(folder / "speed.png", Path(video).name, seen.sped_up, seen.rates, seen.edges)
     return seen
 
 
@@ -167,7 +166,8 @@ def judge(
     windows = [(rates[i] * (windows[i][0] + (length - 1) / 2), windows[i][1]) for i in used]
     sped_up = np.stack([np.interp(np.arange(frames), places, _sigmoid(logits)) for places, logits in windows])
     left_out = tuple(rate for i, rate in enumerate(rates) if i not in used)
-    return Speed(frames, stream.fps, tuple(rates[i] for i in used), left_out, sped_up, windows, stream.broken)
+    edges = edges_of(stream, frames)
+    return Speed(frames, stream.fps, tuple(rates[i] for i in used), left_out, sped_up, windows, edges, stream.broken)
 
 
 def _exact(model, stream, rates, stride: int, progress=None) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -241,8 +241,8 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _write_csv(file: Path, seen: Speed) -> None:
-    with written_whole(file) as beside, open(beside, "w", newline="", encoding="utf-8") as text:
+    with writing(file), written_whole(file) as beside, open(beside, "w", newline="", encoding="utf-8") as text:
         rows = csv.writer(text)
         rows.writerow(["frame", "seconds", *(f"p_{rate:.2f}x" for rate in seen.rates)])
         for number, values in enumerate(seen.sped_up.T):
-            rows.writerow([number, f"{number / seen.fps:.3f}", *(f"{p:.4f}" for p in values)])
+            rows.writerow([number, f"{seen.edges[number]:.3f}", *(f"{p:.4f}" for p in values)])

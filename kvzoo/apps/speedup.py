@@ -7,19 +7,22 @@ nine thresholds the one is taken whose curve has to be moved least.
 Benaim et al., CVPR 2020, section 4. Its weights alpha and beta are not published: SMOOTH and BETA are chosen here.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
-from kvzoo.apps.outputs import check_file
+from kvzoo.apps.outputs import check_file, edges_of
 from kvzoo.apps.speed import RATES, check_run_and_video, judge
 from kvzoo.data.videos import Stream, open_video
 from kvzoo.errors import InputError
-from kvzoo.media.clips import write_mp4, written_whole
+from kvzoo.media.audio import Sound, stretched_sound
+from kvzoo.media.clips import is_steady, write_mp4, writing, written_whole
+from kvzoo.media.pages import render
 from kvzoo.recipe.resolve import Recipe
 
 THRESHOLDS = tuple(i / 10 for i in range(1, 10))
@@ -45,6 +48,7 @@ class Speedup:
         left_out: rates at which the video has too few frames to be judged.
         broken: what was wrong with the video; "" where nothing was.
         files: what was written.
+        note: what of its sound is left out unasked, in words; "" where nothing is.
     """
 
     frames: tuple[int, int]
@@ -56,6 +60,7 @@ class Speedup:
     left_out: tuple[float, ...]
     broken: str
     files: tuple[Path, ...]
+    note: str = ""
 
 
 def speedup(
@@ -99,18 +104,16 @@ def speedup(
     from kvzoo.media.plots import write_speedup
 
     seen = judge(zoo.load(run), stream, RATES, mode, stride, progress)
-    threshold, wanted, speeds = curve(1 - seen.sped_up, seen.rates, rate, smooth * seen.fps)
+    edges = edges_of(stream, seen.frames)
+    threshold, wanted, speeds = curve(1 - seen.sped_up, seen.rates, rate, smooth * seen.fps, np.diff(edges) * seen.fps)
     files = written(out, compare)
-    try:
-        kept, heard = _write(stream, files[0], speeds, sound, progress)
-        write_speedup(files[1], Path(video).name, wanted, speeds, rate, threshold, seen.fps)
-        if compare:
-            _write(stream, files[2], np.full(len(speeds), rate), sound, progress)
-            _write_page(files, Path(video).name, rate)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    kept, heard, note = _write(stream, files[0], speeds, sound, progress)
+    write_speedup(files[1], Path(video).name, wanted, speeds, rate, threshold, edges)
+    if compare:
+        _write(stream, files[2], np.full(len(speeds), rate), sound, progress)
+        _write_page(files, Path(video).name, rate)
     return Speedup(
-        (seen.frames, kept), seen.fps, threshold, wanted, speeds, heard, seen.left_out, seen.broken, tuple(files)
+        (seen.frames, kept), seen.fps, threshold, wanted, speeds, heard, seen.left_out, seen.broken, tuple(files), note
     )
 
 
@@ -122,9 +125,7 @@ def check(
         raise InputError(f"--rate: from 1 to {FASTEST:.2f} is wanted. Received: {rate:g}")
     if not smooth > 0:
         raise InputError(f"--smooth: more than 0 seconds are wanted. Received: {smooth:g}")
-    if Path(out).exists() and Path(video).exists() and Path(out).samefile(video):
-        raise InputError(f"--out {out}: is the video itself")
-    check_file(out, (".mp4",), overwrite)
+    check_file(out, (".mp4",), overwrite, video)
     for file in written(out, compare)[1:]:
         check_file(file, (file.suffix,), overwrite)
     return check_run_and_video("speedup", run, video, mode, stride)
@@ -138,21 +139,22 @@ def written(out: str | os.PathLike, compare: bool) -> list[Path]:
 
 
 def curve(
-    normal: np.ndarray, rates: tuple[float, ...], rate: float, decay: float
+    normal: np.ndarray, rates: tuple[float, ...], rate: float, decay: float, spans: np.ndarray | float = 1.0
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Return (threshold, V, S): the speed that each frame allows and the one that it gets, (N,) each.
 
     Args:
         normal: (rates, N) probability that the video at a rate is at normal speed.
         rates: rising, the first 1.
-        rate: N over the sum of 1 / S.
-        decay: frames in which S follows a step of V by 1 - 1/e.
+        rate: the video's duration over that of the result.
+        decay: mean frames in which S follows a step of V by 1 - 1/e.
+        spans: (N,) how long each frame is shown, in mean frames.
     """
     found = []
     for threshold in THRESHOLDS:
         wanted = allowed(normal, rates, threshold)
-        free = smoothed(wanted, decay)
-        speeds = lifted(free, rate)
+        free = smoothed(wanted, decay, spans=spans)
+        speeds = lifted(free, rate, spans)
         found.append((np.abs(speeds - free).mean(), threshold, wanted, speeds))
     return min(found, key=lambda each: each[:2])[1:]
 
@@ -162,40 +164,50 @@ def allowed(normal: np.ndarray, rates: tuple[float, ...], threshold: float) -> n
     return np.where(normal > threshold, np.asarray(rates)[:, None], 1.0).max(0)
 
 
-def smoothed(wanted: np.ndarray, decay: float, rate: float | None = None, beta: float = BETA) -> np.ndarray:
-    """Return the S that minimises sum (S - V)^2 + alpha sum (S')^2 + beta N (mean S - R)^2.
+def smoothed(
+    wanted: np.ndarray,
+    decay: float,
+    rate: float | None = None,
+    beta: float = BETA,
+    spans: np.ndarray | float = 1.0,
+) -> np.ndarray:
+    """Return the S that minimises sum (S - V)^2 + alpha sum (S')^2 + beta N (mean S - R)^2, sums being over time.
 
     The first two terms make a tridiagonal system; the third adds a matrix of rank one, for which Sherman and Morrison
     have a formula. As the tridiagonal matrix keeps constants, it comes down to lifting or lowering the curve.
 
     Args:
         wanted: V, (N,).
-        decay: the square root of alpha, in frames.
+        decay: the square root of alpha, in mean frames.
         rate: R; without the third term when None.
         beta: its weight, times N.
+        spans: (N,) how long each frame is shown, in mean frames.
     """
     from scipy.linalg import solve_banded
 
-    count, alpha = len(wanted), decay**2
+    count, spans = len(wanted), np.broadcast_to(np.asarray(spans, float), len(wanted))
     if count == 1:
         free = wanted.astype(float)
     else:
-        bands = np.full((3, count), -alpha)
-        bands[1] = 1 + 2 * alpha
-        bands[1, [0, -1]] = 1 + alpha
-        free = solve_banded((1, 1), bands, wanted)
-    return free if rate is None else free + beta / (1 + beta) * (rate - free.mean())
+        ties = decay**2 / spans[:-1]  # between each frame and the next
+        bands = np.zeros((3, count))
+        bands[0, 1:] = bands[2, :-1] = -ties
+        bands[1] = spans + np.append(ties, 0) + np.append(0, ties)
+        free = solve_banded((1, 1), bands, spans * wanted)
+    return free if rate is None else free + beta / (1 + beta) * (rate - np.average(free, weights=spans))
 
 
-def lifted(free: np.ndarray, rate: float) -> np.ndarray:
-    """Return a curve lifted or lowered, and kept within 1 and FASTEST, so that N over the sum of 1 / S is `rate`."""
+def lifted(free: np.ndarray, rate: float, spans: np.ndarray | float = 1.0) -> np.ndarray:
+    """Return a curve lifted or lowered, and kept within 1 and FASTEST, so that the video plays `rate` times as fast."""
     from scipy.optimize import brentq
+
+    spans = np.broadcast_to(spans, len(free))
 
     def speeds(by: float) -> np.ndarray:
         return np.clip(free + by, 1.0, FASTEST)
 
     def too_slow(by: float) -> float:
-        return (1 / speeds(by)).mean() - 1 / rate
+        return np.average(1 / speeds(by), weights=spans) - 1 / rate
 
     lowest, highest = 1.0 - free.max(), FASTEST - free.min()
     if too_slow(lowest) <= 0:
@@ -212,17 +224,17 @@ def shown(speeds: np.ndarray) -> np.ndarray:
     return np.minimum(np.searchsorted(ends, np.arange(count) + 0.5, side="right"), len(speeds) - 1)
 
 
-def _write(stream: Stream, out: Path, speeds: np.ndarray, sound: bool, progress) -> tuple[int, bool]:
-    """Write a video at changing speed; return how many frames it has, and whether it has sound."""
-    from kvzoo.media.audio import has_sound, stretched
-
-    kept = shown(speeds)
-    heard: Iterator = iter(())
-    if sound := sound and has_sound(stream.path):
-        times = stream.start + stream.seconds[: len(speeds)]
-        heard = stretched(stream.path, np.append(times, times[-1] + 1 / stream.fps), speeds)
-    write_mp4(out, _even(_chosen(stream, kept, len(speeds), progress)), stream.fps, heard)
-    return len(kept), sound
+def _write(stream: Stream, out: Path, speeds: np.ndarray, sound: bool, progress) -> tuple[int, bool, str]:
+    """Write a video at changing speed; return how many frames it has, whether it has sound, and a note on it."""
+    kept, edges, times = shown(speeds), edges_of(stream, len(speeds)), None
+    if not is_steady(edges, stream.fps):
+        # Frames that are kept are shown as fast as the video passes there.
+        ends = np.concatenate([[0.0], np.cumsum(np.diff(edges) / speeds)])
+        times = np.append(ends[kept], ends[-1])
+        times[0] = 0.0
+    heard = stretched_sound(stream.path, stream.start + edges, speeds) if sound else Sound()
+    write_mp4(out, _even(_chosen(stream, kept, len(speeds), progress)), stream.fps, heard.frames, times)
+    return len(kept), heard.frames is not None, heard.note
 
 
 def _chosen(stream: Stream, kept: np.ndarray, frames: int, progress) -> Iterator[np.ndarray]:
@@ -242,20 +254,21 @@ def _even(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _write_page(files: list[Path], name: str, rate: float) -> None:
-    import jinja2
-
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        resources.files("kvzoo.apps").joinpath("speedup.html.j2").read_text(encoding="utf-8")
-    )
     adaptive, plot, uniform, page = files
-    height, width = next(iter(open_video(adaptive))).shape[:2]
-    text = template.render(
+    with contextlib.closing(iter(open_video(adaptive))) as frames:
+        height, width = next(frames).shape[:2]
+    text = render(
+        "apps/speedup.html.j2",
         name=name,
         rate=f"{rate:g}",
-        adaptive=adaptive.name,
-        uniform=uniform.name,
-        plot=plot.name,
+        adaptive=_address(adaptive),
+        uniform=_address(uniform),
+        plot=_address(plot),
         ratio=f"{width} / {height}",
     )
-    with written_whole(page) as beside:
+    with writing(page), written_whole(page) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def _address(file: Path) -> str:
+    return quote(os.fsencode(file.name))

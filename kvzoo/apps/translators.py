@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from kvzoo.apps.outputs import check_file
 from kvzoo.data.videos import Stream, open_video
 from kvzoo.errors import InputError
+from kvzoo.media.audio import Sound
 from kvzoo.media.clips import write_mp4
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
@@ -36,9 +36,7 @@ def check(
     made = recipe["model"].get("channels_out") or channels
     if channels not in (1, 3) or made != channels:
         raise InputError(f"{run}: takes {channels} channels and gives {made}; a video's frames are 1 or 3 and 1 or 3")
-    if Path(out).exists() and Path(video).exists() and Path(out).samefile(video):
-        raise InputError(f"--out {out}: is the video itself")
-    check_file(out, ENDINGS, overwrite)
+    check_file(out, ENDINGS, overwrite, video)
     return recipe, open_video(video)
 
 
@@ -79,18 +77,16 @@ def from_network(frame: np.ndarray, like: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(coloured, cv2.COLOR_YCrCb2RGB)
 
 
-def write(out: str | os.PathLike, frames: Iterator[np.ndarray], fps: float) -> None:
-    """Write frames (H, W, 3) as a video; closes the iterator, whatever happens.
+def write(out: str | os.PathLike, frames: Iterator[np.ndarray], fps: float, times: np.ndarray, sound: Sound) -> None:
+    """Write frames (H, W, 3) as a video, with times in seconds after the first; closes the iterator, whatever happens.
 
     Encoders want even sizes: an odd frame's last row or column is there twice.
 
     Raises:
-        InputError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     try:
-        write_mp4(out, _even(frames), fps)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+        write_mp4(out, _even(frames), fps, sound.frames, times + sound.delay)
     finally:
         frames.close()
 

@@ -68,8 +68,10 @@ def command(
     for name, why in found.skipped:
         click.echo(f"kvzoo: skipped {name}: {why}", err=True)
     for video in found.videos:
-        if video.broken:
-            click.echo(f"kvzoo: {video.name}: {video.broken}", err=True)
+        for note in filter(None, (video.broken, video.sound)):
+            click.echo(f"kvzoo: {video.name}: {note}", err=True)
+    for note in found.notes:
+        click.echo(f"kvzoo: {note}", err=True)
     click.echo(_as_text(found, out))
 
 

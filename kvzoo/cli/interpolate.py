@@ -26,7 +26,7 @@ def command(run: str, video: str, factor: int, out: str, keep_rate: bool, overwr
     with progress((stream.frames - 1) * factor + 1, out=out) as update:
         done = interpolate(run, video, out, factor, keep_rate, overwrite, progress=update)
     seconds = time.monotonic() - begin
-    if done.broken:
-        click.echo(f"kvzoo: {video}: {done.broken}", err=True)
+    for note in filter(None, (done.broken, done.sound)):
+        click.echo(f"kvzoo: {video}: {note}", err=True)
     cuts = f", {done.cuts} cuts left as they are" if done.cuts else ""
     click.echo(f"{out}: {done.frames} frames at {done.fps:g} a second{cuts}, in {seconds:.1f} s")

@@ -35,6 +35,6 @@ def command(run: str, video: str, frames: int, out: str, overwrite: bool) -> Non
 
         done = predict(run, video, out, frames, overwrite, progress=count)
     seconds = time.monotonic() - begin
-    if done.broken:
-        click.echo(f"kvzoo: {video}: {done.broken}", err=True)
+    for note in filter(None, (done.broken, done.sound)):
+        click.echo(f"kvzoo: {video}: {note}", err=True)
     click.echo(f"{out}: {done.frames} frames, {frames} of them new, at {done.fps:g} a second, in {seconds:.1f} s")

@@ -24,6 +24,6 @@ def command(run: str, video: str, out: str, overwrite: bool) -> None:
     with progress(stream.frames, out=out) as update:
         done = reconstruct(run, video, out, overwrite, progress=update)
     seconds = time.monotonic() - begin
-    if done.broken:
-        click.echo(f"kvzoo: {video}: {done.broken}", err=True)
+    for note in filter(None, (done.broken, done.sound)):
+        click.echo(f"kvzoo: {video}: {note}", err=True)
     click.echo(f"{out}: {done.frames} frames at {done.fps:g} a second, in {seconds:.1f} s")

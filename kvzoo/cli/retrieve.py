@@ -17,7 +17,7 @@ from kvzoo.progress import progress
 @click.option("--overwrite", is_flag=True, help="Replace the page if it is there.")
 def command(run: str, query: str, gallery: str, out: str, top: int, index: str | None, overwrite: bool) -> None:
     """Find the clips of GALLERY, a folder of videos, that are most like QUERY, a video, to RUN's network."""
-    _, files = check(run, query, gallery, out, top, overwrite)
+    _, files = check(run, query, gallery, out, top, overwrite, index)
     with backend_starts():
         from kvzoo.apps.retrieve import retrieve
 

@@ -20,8 +20,8 @@ def command(run: str, video: str, out: str, overwrite: bool) -> None:
 
     with progress(2 * stream.frames, out=out) as update:
         done = saliency(run, video, out, overwrite, progress=update)
-    if done.broken:
-        click.echo(f"kvzoo: {video}: {done.broken}", err=True)
+    for note in filter(None, (done.broken, done.sound)):
+        click.echo(f"kvzoo: {video}: {note}", err=True)
     frames, height, width = done.maps.shape
     click.echo(
         f"{out}: {frames} frames, a map of {width}x{height} places each; yellow seems slow, blue sped up, "

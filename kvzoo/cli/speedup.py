@@ -32,8 +32,8 @@ def command(run, video, out, rate, mode, stride, smooth, no_audio, compare, over
             run, video, out, rate, mode=mode, stride=stride, smooth=smooth, sound=not no_audio, compare=compare,
             overwrite=overwrite, progress=update,
         )  # fmt: skip
-    if done.broken:
-        click.echo(f"kvzoo: {video}: {done.broken}", err=True)
+    for note in filter(None, (done.broken, done.note)):
+        click.echo(f"kvzoo: {video}: {note}", err=True)
     before, after = done.frames
     click.echo(
         f"{out}: {before} frames in {after}, {before / after:.3g} times as fast, "

@@ -1,19 +1,39 @@
 """Clips as PNG strips, animated GIFs and mp4 files. All arrays are uint8 (T, H, W, C), C 1 or 3."""
 
 import json
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from kvzoo.errors import WriteError
 from kvzoo.files import written_whole
 
 GAP = 2  # pixels between clips in a picture
 PAPER = 255
+
+TICKS = 90_000  # a second, of a video whose rate varies
+MS = 1e-3  # seconds; Matroska, FLV and WebM count times in them
+BITS = 96_000  # a second and channel, of sound that is encoded
+LONGEST_DELAY = 65_535  # hundredths of a second, of a GIF's frame
+
+
+@contextmanager
+def writing(path: str | os.PathLike):
+    """Turn an OSError within into a WriteError that names the file. Only what writes the file belongs within."""
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def strip(clip: np.ndarray) -> np.ndarray:
@@ -35,7 +55,7 @@ def write_png(path: str | os.PathLike, image: np.ndarray, note: Mapping | None =
     """Write a picture (H, W, C); `note`, plain JSON values that say what is on it, goes into the file (`read_note`)."""
     text = PngInfo()
     text.add_text("Description", json.dumps(note or {}))
-    with written_whole(path) as beside:
+    with writing(path), written_whole(path) as beside:
         _pil(image).save(beside, pnginfo=text)
 
 
@@ -47,55 +67,177 @@ def read_note(path: str | os.PathLike) -> dict:
     return {}
 
 
-def write_gif(path: str | os.PathLike, clip: Iterable[np.ndarray], fps: float) -> None:
+def write_gif(
+    path: str | os.PathLike, clip: Iterable[np.ndarray], fps: float, times: Sequence[float] | None = None
+) -> None:
     """Write frames (H, W, C) as a GIF that repeats for ever.
 
     GIF counts in hundredths of a second and viewers slow frames under 20 ms down: at most 50 a second.
-    """
-    frames = [_pil(frame) for frame in clip]
-    # Delays are rounded one by one so that the whole lasts as long as it should.
-    ends = [round(100 * (i + 1) / min(fps, 50.0)) for i in range(len(frames))]
-    delays = [10 * (end - start) for start, end in zip([0, *ends], ends, strict=False)]
-    with written_whole(path) as beside:
-        frames[0].save(beside, save_all=True, append_images=frames[1:], duration=delays, loop=0)
-
-
-def write_mp4(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float, sound: Iterable = ()) -> None:
-    """Write frames (H, W, 3), uint8 RGB, as H.264; height and width must be even.
 
     Args:
         path: of the file.
-        frames: one after the other.
+        clip: its frames.
         fps: frames a second.
-        sound: stereo `av.AudioFrame`s at one rate, with times that begin at 0; written as AAC.
+        times: seconds at which the frames are shown, rising, where their rate varies.
     """
+    frames = [_pil(frame) for frame in clip]
+    if times is None or len(frames) < 2:
+        ends = (np.arange(len(frames)) + 1) / min(fps, 50.0)
+    else:
+        times = np.asarray(times, float)[: len(frames)]
+        ends = np.append(times, 2 * times[-1] - times[-2])[1:] - times[0]
+    # Delays are rounded one by one so that the whole lasts as long as it should.
+    ends, delays, passed = [round(100 * end) for end in ends], [], 0
+    for end in ends:
+        delays.append(min(max(end - passed, 2), LONGEST_DELAY))
+        passed += delays[-1]
+    with writing(path), written_whole(path) as beside:
+        durations = [10 * delay for delay in delays]
+        frames[0].save(beside, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def write_mp4(
+    path: str | os.PathLike,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    sound: Iterable | None = None,
+    times: Sequence[float] | None = None,
+) -> None:
+    """Write frames (H, W, 3), uint8 RGB, as H.264 in .mp4 or .mkv; height and width must be even.
+
+    Colours are tagged as ITU-R BT.709 in frames of 1280 or more columns or more than 576 rows, as BT.601 in smaller
+    ones: what players assume of files without tags.
+
+    Args:
+        path: of the file.
+        frames: one after the other; those of another size than the first are scaled to its size.
+        fps: frames a second.
+        sound: `av.AudioFrame`s of one rate and layout, encoded as AAC, or `av.Packet`s of one stream, copied.
+        times: seconds at which the frames are shown, rising, from 0 on or later. Where there is none for the end, the
+            last frame lasts as long as the one before. A steady rate when None.
+
+    Raises:
+        WriteError: the file cannot be written. What `frames` and `sound` raise passes as it is.
+    """
+    import av.error
+
+    foreign = None
+
+    def pulled(items: Iterable) -> Iterator:
+        nonlocal foreign
+        try:
+            yield from items
+        except BaseException as error:
+            foreign = error
+            raise
+
+    try:
+        with written_whole(path) as beside:
+            _encode(beside, pulled(frames), fps, pulled(sound or ()), times)
+    except (OSError, av.error.FFmpegError) as error:
+        if error is foreign:
+            raise
+        raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _encode(file: Path, frames: Iterator, fps: float, sound: Iterator, times) -> None:
     import av
+    from av.video.reformatter import VideoReformatter
 
     from kvzoo.media.containers import create_container
 
-    with written_whole(path) as beside, create_container(beside) as container:
-        stream = track = None
-        sound = iter(sound)
-        heard = next(sound, None)
-        for number, frame in enumerate(frames):
-            if stream is None:
-                stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-                stream.height, stream.width = frame.shape[:2]
-                stream.pix_fmt = "yuv420p"
-                stream.options = {"crf": "18"}
-                if heard is not None:
-                    track = container.add_stream("aac", rate=heard.sample_rate)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-            # A container holds packets back until all its streams have come as far.
-            while heard is not None and heard.time < (number + 1) / fps:
-                container.mux(track.encode(heard))
+    first, heard = next(frames, None), next(sound, None)
+    if first is None:
+        return
+    base, stamps = _clock(fps, times)
+    with create_container(file) as container:
+        stream = container.add_stream("libx264", rate=_rate(fps))
+        stream.height, stream.width = first.shape[:2]
+        # Where frames last differently, those stored out of order would make the stream's duration wrong.
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "18"} | ({"bf": "0"} if base == Fraction(1, TICKS) else {})
+        stream.codec_context.time_base = base
+        matrix = _tag_colours(stream.codec_context)
+        copied = isinstance(heard, av.Packet)
+        track = heard and _sound_track(container, heard)
+        converter, durations = VideoReformatter(), {}  # of frames that the encoder holds, by time stamp
+
+        def mux(frame: av.VideoFrame | None) -> None:
+            for packet in stream.encode(frame):
+                packet.duration = durations.pop(packet.pts)
+                container.mux(packet)
+
+        def mux_sound(until: float) -> None:
+            nonlocal heard
+            while heard is not None and _seconds(heard) < until:
+                if copied:
+                    heard.stream = track
+                container.mux(heard if copied else track.encode(heard))
                 heard = next(sound, None)
-        while heard is not None and track is not None:
-            container.mux(track.encode(heard))
-            heard = next(sound, None)
-        for each in (stream, track):
-            if each is not None:
-                container.mux(each.encode())
+
+        for number, image in enumerate(chain([first], frames)):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            frame = converter.reformat(
+                frame, stream.width, stream.height, "yuv420p", dst_colorspace=matrix, dst_color_range="MPEG"
+            )
+            begin, end = stamps(number), stamps(number + 1)
+            frame.pts, frame.time_base, durations[begin] = begin, base, end - begin
+            mux(frame)
+            # A container holds packets back until all its streams have come as far.
+            mux_sound(end * base)
+        mux(None)
+        mux_sound(math.inf)
+        if track and not copied:
+            container.mux(track.encode())
+
+
+def _seconds(heard) -> float:
+    return float(heard.pts * heard.time_base)
+
+
+def _sound_track(container, heard):
+    """Add the stream that a packet is copied to, or a frame of sound encoded for."""
+    import av
+
+    if isinstance(heard, av.Packet):
+        return container.add_stream_from_template(heard.stream)
+    track = container.add_stream("aac", rate=heard.sample_rate, layout=heard.layout.name)
+    track.bit_rate = BITS * heard.layout.nb_channels
+    return track
+
+
+def _tag_colours(context) -> str:
+    """Tag a stream's colours as players assume those of its size to be; return the matrix of its conversion."""
+    hd = context.width >= 1280 or context.height > 576
+    context.color_range = 1  # 16 to 235
+    context.colorspace = context.color_primaries = context.color_trc = 1 if hd else 6  # BT.709, or SMPTE 170M: BT.601
+    return "ITU709" if hd else "ITU601"
+
+
+def _clock(fps: float, times: Sequence[float] | None) -> tuple[Fraction, Callable[[int], int]]:
+    """Return the seconds that a time stamp counts, and the stamp of each frame and of the last one's end."""
+    rate = _rate(fps)
+    if times is None:
+        return 1 / rate, int
+    times = np.asarray(times, float)
+    if is_steady(times, fps):
+        return 1 / rate, int
+    numbers = np.arange(len(times))
+    stamps = np.maximum.accumulate(np.round(times * TICKS).astype(np.int64) - numbers) + numbers
+    last = int(stamps[-1] - stamps[-2]) if len(stamps) > 1 else round(TICKS / fps)
+    return Fraction(1, TICKS), [*stamps.tolist(), int(stamps[-1]) + last].__getitem__
+
+
+def is_steady(times: np.ndarray, fps: float) -> bool:
+    """Return whether frames shown at these seconds are those of a steady rate, but for rounding."""
+    rate = float(_rate(fps))
+    return bool(np.abs(times - np.arange(len(times)) / rate).max() <= MS + 0.01 / rate)
+
+
+def _rate(fps: float) -> Fraction:
+    ntsc = Fraction(1000 * round(fps), 1001)  # 29.97 and its like
+    if abs(ntsc - fps) < 1e-5 * fps:
+        return ntsc
+    return Fraction(fps).limit_denominator(1001) or Fraction(fps).limit_denominator(10**6)
 
 
 def _pil(image: np.ndarray) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from importlib import resources
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 
 def render(template: str, **values) -> str:
-    """Return a page made of one of the package's templates, such as "apps/compare.html.j2"."""
+    """Return a page made of one of the package's templates, such as "apps/compare.html.j2"; UTF-8 can encode it."""
     import jinja2
 
     def source(name: str) -> str:
@@ -19,7 +20,12 @@ def render(template: str, **values) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=jinja2.FunctionLoader(source)
     )
-    return environment.get_template(template).render(**values)
+    return legible(environment.get_template(template).render(**values))
+
+
+def legible(text: str) -> str:
+    """Return text that can be encoded: what stands for bytes of a file's name that are not UTF-8 is replaced."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def webp(frames: Sequence[np.ndarray], rate: float = 1.0, lossless: bool = True, quality: int = 85) -> str:

@@ -5,7 +5,31 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kvzoo.media.clips import written_whole
+from kvzoo.files import written_whole
+from kvzoo.media.clips import writing
+from kvzoo.media.pages import legible
+
+LONGEST = 60  # characters of a name
+
+
+def plain(text: str, longest: int = LONGEST) -> str:
+    """Return a name as the text of a plot, in one line.
+
+    No dollar sign begins a formula, no underscore hides it from a legend, and a character that the font lacks is a
+    square. The middle of a long one is left out.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    text, font = " ".join(legible(text).split()), get_font(findfont(FontProperties()))
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[-longest // 2 :]}"
+    text = "".join(each if font.get_char_index(ord(each)) else "\N{WHITE SQUARE}" for each in text)
+    return f"{'' if text and text[0] != '_' else ' '}{text}".replace("$", r"\$")
+
+
+def _save(path: str | os.PathLike, figure, dpi: int = 110) -> None:
+    with writing(path), written_whole(path) as beside:
+        figure.savefig(beside, dpi=dpi)
 
 
 def write_curves(path: str | os.PathLike, panels: Mapping[str, Mapping[str, tuple[Sequence, Sequence]]]) -> None:
@@ -21,22 +45,21 @@ def write_curves(path: str | os.PathLike, panels: Mapping[str, Mapping[str, tupl
     for axes, (unit, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         values = [v for _, ys in curves.values() for v in ys]
         for name, (steps, ys) in curves.items():
-            axes.plot(steps, ys, label=name, marker="." if len(ys) < 30 else None)
+            axes.plot(steps, ys, label=plain(name, 32), marker="." if len(ys) < 30 else None)
         if "loss" in unit and values and min(values) > 0:
             axes.set_yscale("log")
         axes.set_xlabel("step")
-        axes.set_ylabel(unit)
+        axes.set_ylabel(plain(unit))
         axes.grid(alpha=0.3)
         axes.legend()
-    with written_whole(path) as beside:
-        figure.savefig(beside, dpi=120)
+    _save(path, figure, 120)
 
 
 def write_scores(
     path: str | os.PathLike,
     title: str,
     scores: Sequence[float],
-    fps: float,
+    seconds: np.ndarray,
     labels: Sequence[int] | None = None,
     threshold: float | None = None,
     frames: Mapping[int, np.ndarray] | None = None,
@@ -47,7 +70,7 @@ def write_scores(
         path: of the PNG.
         title: the video's name.
         scores: one a frame.
-        fps: frames a second.
+        seconds: (frames,) when each is shown, from 0 on.
         labels: 1 where a frame is anomalous: shaded.
         threshold: a line, and what is above it is marked.
         frames: pictures uint8 (H, W, C) by frame number: shown above, with lines to where they are.
@@ -55,7 +78,7 @@ def write_scores(
     from matplotlib.figure import Figure
     from matplotlib.patches import ConnectionPatch
 
-    seconds, frames = np.arange(len(scores)) / fps, frames or {}
+    frames = frames or {}
     figure = Figure(figsize=(9, 5 if frames else 3.2), layout="constrained")
     rows = figure.subfigures(2, 1, height_ratios=(2, 3)) if frames else [None, figure]
     axes = rows[1].subplots()
@@ -71,23 +94,22 @@ def write_scores(
         axes.legend(loc="upper left", fontsize=8)
     axes.set_xlabel("seconds")
     axes.set_ylabel("score")
-    axes.set_xlim(0, max(seconds[-1], 1 / fps))
+    axes.set_xlim(0, seconds[-1] or 1.0)
     axes.set_ylim(bottom=min(0.0, float(np.min(scores))))
     axes.grid(alpha=0.3)
     pictures = rows[0].subplots(1, len(frames), squeeze=False)[0] if frames else []
     for above, (number, frame) in zip(pictures, frames.items(), strict=True):
         above.imshow(frame if frame.shape[2] == 3 else frame[..., 0], cmap="gray", vmin=0, vmax=255)
-        above.set_title(f"{number / fps:.2f} s", fontsize=8)
+        above.set_title(f"{seconds[number]:.2f} s", fontsize=8)
         above.set_axis_off()
         figure.add_artist(
             ConnectionPatch(
-                (0.5, 0), (number / fps, scores[number]), "axes fraction", "data", axesA=above, axesB=axes,
+                (0.5, 0), (seconds[number], scores[number]), "axes fraction", "data", axesA=above, axesB=axes,
                 color="gray", linewidth=0.8, alpha=0.7,
             )
         )  # fmt: skip
-    figure.suptitle(title, fontsize=9)
-    with written_whole(path) as beside:
-        figure.savefig(beside, dpi=110)
+    figure.suptitle(plain(title), fontsize=9)
+    _save(path, figure)
 
 
 def write_roc(path: str | os.PathLike, curves: Mapping[str, tuple[Sequence, Sequence]]) -> None:
@@ -98,14 +120,13 @@ def write_roc(path: str | os.PathLike, curves: Mapping[str, tuple[Sequence, Sequ
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
     for name, (alarms, hits) in curves.items():
-        axes.plot(alarms, hits, label=name)
+        axes.plot(alarms, hits, label=plain(name))
     axes.set_xlabel("share of normal frames above the threshold")
     axes.set_ylabel("share of anomalous frames above the threshold")
     axes.set_aspect("equal")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=8)
-    with written_whole(path) as beside:
-        figure.savefig(beside, dpi=110)
+    _save(path, figure)
 
 
 def write_captioned(
@@ -123,12 +144,13 @@ def write_captioned(
         axes.set_axis_off()
     for axes, image, caption in zip(places, images, captions, strict=False):
         axes.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255)
-        axes.set_title(caption, fontsize=8)
-    with written_whole(path) as beside:
-        figure.savefig(beside, dpi=110)
+        axes.set_title(plain(caption), fontsize=8)
+    _save(path, figure)
 
 
-def write_speed(path: str | os.PathLike, title: str, sped_up: np.ndarray, rates: Sequence[float], fps: float) -> None:
+def write_speed(
+    path: str | os.PathLike, title: str, sped_up: np.ndarray, rates: Sequence[float], edges: np.ndarray
+) -> None:
     """Write P(sped up) over time at the first rate, and below it at every rate.
 
     Args:
@@ -136,28 +158,29 @@ def write_speed(path: str | os.PathLike, title: str, sped_up: np.ndarray, rates:
         title: the video's name.
         sped_up: (rates, frames).
         rates: rising, the first 1.
-        fps: frames a second.
+        edges: (frames + 1,) seconds at which frames are shown, and the last one ends.
     """
     from matplotlib.figure import Figure
 
-    seconds = sped_up.shape[1] / fps
+    middles = (edges[:-1] + edges[1:]) / 2
+    # The picture's columns are as wide as each other: those of a frame that lasts are repeated.
+    columns = np.searchsorted(edges, edges[-1] * (np.arange(len(middles)) + 0.5) / len(middles), side="right") - 1
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
-    above.plot((np.arange(sped_up.shape[1]) + 0.5) / fps, sped_up[0], linewidth=1.2)
+    above.plot(middles, sped_up[0], linewidth=1.2)
     above.axhline(0.5, color="gray", linewidth=0.8, linestyle=":")
     above.set_ylabel("P(sped up) at 1x")
     above.set_ylim(0, 1)
     above.grid(alpha=0.3)
     image = below.imshow(
-        sped_up, aspect="auto", origin="lower", extent=(0, seconds, -0.5, len(rates) - 0.5),
+        sped_up[:, columns], aspect="auto", origin="lower", extent=(0, edges[-1], -0.5, len(rates) - 0.5),
         cmap="viridis_r", vmin=0, vmax=1, interpolation="nearest",
     )  # fmt: skip
     below.set_yticks(range(len(rates)), [f"{rate:.2f}x" for rate in rates])
     below.set_xlabel("seconds")
     figure.colorbar(image, ax=below, label="P(sped up)")
-    figure.suptitle(title, fontsize=9)
-    with written_whole(path) as beside:
-        figure.savefig(beside, dpi=110)
+    figure.suptitle(plain(title), fontsize=9)
+    _save(path, figure)
 
 
 def write_speedup(
@@ -167,7 +190,7 @@ def write_speedup(
     speeds: Sequence[float],
     rate: float,
     threshold: float,
-    fps: float,
+    edges: np.ndarray,
 ) -> None:
     """Write the speed that each frame plays at, and the one that it allows.
 
@@ -178,11 +201,11 @@ def write_speedup(
         speeds: one a frame.
         rate: the speed on the whole: a line.
         threshold: of P(normal), for the legend.
-        fps: frames a second.
+        edges: (frames + 1,) seconds at which frames are shown, and the last one ends.
     """
     from matplotlib.figure import Figure
 
-    seconds = (np.arange(len(speeds)) + 0.5) / fps
+    seconds = (edges[:-1] + edges[1:]) / 2
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     axes = figure.subplots()
     axes.plot(seconds, allowed, linewidth=0.8, alpha=0.6, label=f"fastest with P(normal) above {threshold:g}")
@@ -190,10 +213,9 @@ def write_speedup(
     axes.axhline(rate, color="gray", linewidth=1, linestyle="--", label=f"uniform, {rate:g}x")
     axes.set_xlabel("seconds of the original")
     axes.set_ylabel("times as fast")
-    axes.set_xlim(0, len(speeds) / fps)
+    axes.set_xlim(0, edges[-1])
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    figure.suptitle(title, fontsize=9)
-    with written_whole(path) as beside:
-        figure.savefig(beside, dpi=110)
+    figure.suptitle(plain(title), fontsize=9)
+    _save(path, figure)
