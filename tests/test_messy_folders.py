@@ -13,7 +13,7 @@ from test_store import run
 from kvzoo.data import layouts
 from kvzoo.data.frames import Frames, missing_numbers
 from kvzoo.data.hdf5 import Hdf5
-from kvzoo.data.images import pixels, size_of
+from kvzoo.data.images import BROKEN, pages, pixels, reason_of, size_and_pages, size_of
 from kvzoo.data.kind import source_for
 from kvzoo.data.pairs import Pairs
 from kvzoo.data.prepare import Settings, prepare
@@ -169,6 +169,28 @@ def test_damaged_exif_data_do_not_cost_the_image(tmp_path):
     assert pixels(tmp_path / "a.png").shape == (8, 8, 3)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "TGA"])
+def test_damaged_images_never_raise_anything_else(tmp_path, format_):
+    rng, file = np.random.default_rng(0), tmp_path / "a.png"
+    noise = [Image.fromarray(rng.integers(0, 255, (16, 16, 3), np.uint8)) for _ in range(3)]
+    many = {"save_all": True, "append_images": noise[1:]} if format_ in ("PNG", "TIFF", "WEBP", "GIF") else {}
+    noise[0].save(file, format_, **many)
+    whole = np.frombuffer(file.read_bytes(), np.uint8)
+    for i in range(80):
+        damaged = whole[: rng.integers(len(whole))] if i % 3 == 0 else whole.copy()
+        if i % 3:
+            damaged[rng.integers(min(len(whole), 200 if i % 3 == 1 else len(whole)), size=4)] = rng.integers(
+                256, size=4
+            )
+        file.write_bytes(damaged.tobytes())
+        assert len(list(pages(file, [0, 1]))) == 2
+        try:
+            size_and_pages(file)
+        except BROKEN as error:
+            assert reason_of(error)
+
+
 @pytest.mark.parametrize("ending", ["png", "tif"])
 def test_depths_and_colours(tmp_path, ending):
     import cv2
@@ -189,10 +211,10 @@ def test_depths_and_colours(tmp_path, ending):
 
 @pytest.mark.parametrize("ending", ["tif", "webp", "gif", "apng"])
 def test_pages_of_an_image_are_frames(tmp_path, ending):
-    pages = [Image.new("RGB", (8, 8), (20 * i,) * 3) for i in range(5)]
+    images = [Image.new("RGB", (8, 8), (20 * i,) * 3) for i in range(5)]
     options = {"webp": {"lossless": True}, "apng": {"format": "PNG"}}.get(ending, {})
     (tmp_path / "s").mkdir()
-    pages[0].save(tmp_path / "s" / f"a.{ending}", save_all=True, append_images=pages[1:], **options)
+    images[0].save(tmp_path / "s" / f"a.{ending}", save_all=True, append_images=images[1:], **options)
     Image.new("RGB", (8, 8), (200,) * 3).save(tmp_path / "s" / "b.png")
     source = Frames(str(tmp_path))
     (video,) = source.videos
@@ -202,7 +224,7 @@ def test_pages_of_an_image_are_frames(tmp_path, ending):
         for other in (Strips(str(tmp_path), frames_per_image=1), Pairs(str(tmp_path), str(tmp_path))):
             assert ("s/a.tif", "4 further pages are left out") in [(s.name, s.reason) for s in other.skipped]
         small = Image.new("RGB", (4, 4))  # a preview is no frame
-        pages[0].save(tmp_path / "s" / "a.tif", save_all=True, append_images=[small])
+        images[0].save(tmp_path / "s" / "a.tif", save_all=True, append_images=[small])
         assert Frames(str(tmp_path)).videos[0].frames == 2
 
 

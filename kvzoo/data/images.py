@@ -1,5 +1,6 @@
 """Image files as arrays, upright and of 8 bits, and what is wrong with those that are none."""
 
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,8 +12,10 @@ ENDINGS = (
     *(".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".tga", ".avif"),
 )
 
+# What Pillow stumbles over in damaged files, without words of its own.
+_DAMAGED = (TypeError, LookupError, ArithmeticError, struct.error)
 # What Pillow raises for files that are not what they seem.
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, Image.DecompressionBombError, *_DAMAGED)
 
 ORIENTATION = 0x0112  # EXIF's tag
 TURNS = {
@@ -79,6 +82,8 @@ def reason_of(error: Exception) -> str:
         return "not an image"
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if isinstance(error, _DAMAGED):
+        return "damaged"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return reason[0].lower() + reason[1:]
 
