@@ -151,7 +151,7 @@ def test_several_critics_are_summed_and_named():
     first, second = model.networks["first"], model.networks["second"]
     second.set_weights(first.get_weights())
     logs = model.evaluate(clips_for(model), batch_size=8, verbose=0, return_dict=True)
-    fake = model.networks["network"].predict({"noise": keras.ops.convert_to_numpy(keras.random.normal((8, 6), seed=0))})
+    fake = model.networks["network"].predict({"noise": model._judged_on[:8]})
     alone = np.log1p(np.exp(-first.predict(fake, verbose=0))).mean()
     assert logs["g_loss"] == pytest.approx(2 * alone, rel=1e-4)
     trained = model.fit(clips_for(model), batch_size=4, verbose=0).history
@@ -446,15 +446,15 @@ def test_data_that_does_not_fit_is_refused():
     clips = clips_for(model, 4)
     with pytest.raises(InputError, match="trained with labels"):
         model.fit(clips, verbose=0)
-    with pytest.raises(InputError, match=r"labels \(N,\).*Received: \(.*3\)"):
+    with pytest.raises(InputError, match=r"labels: .*shape \(N,\).*Received: shape \(.*3\)"):
         model.fit(clips, np.eye(3)[[0, 1, 2, 0]], verbose=0)
-    with pytest.raises(InputError, match=r"clips \(N, 4, 8, 8, 3\)"):
+    with pytest.raises(InputError, match=r"clips: shape \(N, 4, 8, 8, 3\)"):
         model.fit(clips[:, :2], np.zeros(4), verbose=0)
 
 
 def test_what_cannot_be_compiled_is_refused():
     model = small()
-    with pytest.raises(InputError, match="has its own metrics"):
+    with pytest.raises(InputError, match="metrics: the loss adversarial has its own"):
         model.compile("adam", metrics=["mae"])
     with pytest.raises(InputError, match="mixed_float16"), zoo.dtype_policy("mixed_float16"):
         small({"variant": "wasserstein_gp"})

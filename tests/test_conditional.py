@@ -207,5 +207,5 @@ def test_refused_examples():
     inputs, targets = examples()
     with pytest.raises(InputError, match=r"wants \.fit\(inputs, targets\)"):
         model.fit(inputs, verbose=0)
-    with pytest.raises(InputError, match=r"targets \(N, 3, 8, 8, 1\) are wanted"):
+    with pytest.raises(InputError, match=r"targets: shape \(N, 3, 8, 8, 1\) is required"):
         model.fit(inputs, targets[:, :2], verbose=0)

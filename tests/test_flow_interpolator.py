@@ -96,6 +96,19 @@ def test_the_warp_and_its_gradients_on_other_backends(in_process, backend):
     in_process(code, env={"KERAS_BACKEND": backend})
 
 
+def test_height_and_width_may_differ_in_data_too():
+    model, square = (
+        kvzoo.get("flow_interpolator", frames_out=1, image_size=size, width=4, compile=False) for size in ((16, 40), 40)
+    )
+    assert model.config["image_size"] == [16, 40]
+    (inputs, targets), (whole, _) = (
+        next(iter(kvzoo.dataset("stick_actions", each, batch_size=2, seed=0, videos=4, people=2)))
+        for each in (model, square)
+    )
+    assert inputs.shape == (2, 2, 16, 40, 3) and targets.shape == (2, 1, 16, 40, 3)
+    np.testing.assert_array_equal(inputs, whole[:, :, 12:28])
+
+
 @pytest.mark.parametrize(
     ("frames_out", "image_size", "channels"), [(1, 8, 1), (2, 24, 3), (5, (16, 40), 3)], ids=["least", "24", "wide"]
 )

@@ -1,10 +1,12 @@
 """What must hold for every registered model, at its tiny configuration: the battery, and what `kvzoo.get` refuses."""
 
+import dataclasses
+
 import keras
 import pytest
 
 import kvzoo
-from kvzoo import catalog
+from kvzoo import catalog, zoo
 from kvzoo.errors import InputError
 from kvzoo.testing import battery
 
@@ -28,6 +30,15 @@ test_battery_of_speednets_trunk = battery(
 def test_a_wrong_option_is_refused_with_its_name(name):
     with pytest.raises(InputError, match="fames"):
         kvzoo.get(name, fames=3)
+
+
+def test_a_layer_of_features_that_is_not_there_freezes_nothing():
+    model = kvzoo.get("tiny_c3d", compile=False, **catalog.MODELS.get("tiny_c3d").tiny)
+    model.spec = dataclasses.replace(model.spec, feature_layer="feature")
+    for use in (lambda: zoo.freeze_trunk(model), lambda: zoo.part(model.network, "feature")):
+        with pytest.raises(InputError, match="no layer .*'feature'; did you mean features"):
+            use()
+    assert all(layer.trainable for layer in model.network.layers)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -211,9 +211,10 @@ def _of_source(section: dict) -> dict[str, str]:
     }
 
 
-def _of_shapes(model) -> dict[str, int]:
+def _of_shapes(model) -> dict[str, int | str]:
     """How large examples are."""
-    (frames, image_size, _, channels), *more = model.clip_shapes
+    (frames, height, width, channels), *more = model.clip_shapes
+    image_size = height if height == width else f"{height}x{width}"
     if not more:
         return {"frames": frames, "image_size": image_size, "channels": channels}
     names = {"frames_in": frames, "frames_out": more[0][0], "image_size": image_size, "channels": channels}
