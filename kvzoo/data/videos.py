@@ -113,19 +113,21 @@ class Videos(Source):
         self._readers_lock = threading.Lock()
 
     def decode(self, video: Video, start: int, stop: int, image_size: int, channels: int) -> np.ndarray:
-        file, missing = video.key, 0
+        file, faults = video.key, {}
         stamps = file.stamps[start:stop].tolist()
         out = np.empty((len(stamps), image_size, image_size, channels), np.uint8)
         try:
             reader = self._reader(file, stamps[0])
             for i, stamp in enumerate(stamps):
                 frame = reader.frame_at(stamp)
-                missing += frame.pts != stamp
+                if frame.pts != stamp:
+                    faults[start + i] = f"frame {start + i}: it cannot be decoded; the frame before is shown"
                 out[i] = square(reader.upright(frame, self.whole), image_size, channels, self.whole)
         except FAULTS as error:
             raise BrokenVideo(_reason(error)) from None
-        if 2 * missing > len(stamps):
-            raise BrokenVideo(f"{missing} of the frames {start} to {start + len(stamps) - 1} cannot be decoded")
+        if 2 * len(faults) > len(stamps):
+            raise BrokenVideo(f"{len(faults)} of the frames {start} to {start + len(stamps) - 1} cannot be decoded")
+        self.note_faults(video, faults)
         with self._readers_lock:
             self._readers[file] = reader
             while len(self._readers) > OPEN_FILES:
@@ -137,6 +139,9 @@ class Videos(Source):
 
     def files_of(self, video: Video) -> Sequence[str]:
         return (video.key.path,)
+
+    def faults_in_words(self, video: Video) -> str:
+        return "; ".join(filter(None, (video.key.wrong, super().faults_in_words(video))))
 
     def _reader(self, file: "_File", stamp: int) -> "_Reader":
         """Return a reader that is at or before a time: the one that ended there, or a new one."""
@@ -180,7 +185,7 @@ class Stream:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield RGB uint8 (H, W, 3), upright, each valid until the next one is asked for."""
         reader, missing = _Reader(self._file), 0
-        self.broken = f"cut off after {self.frames} frames" if self._file.cut else self._file.notes
+        self.broken = self._file.wrong
         for i, stamp in enumerate(self._file.stamps.tolist()):
             try:
                 frame = reader.frame_at(stamp)
@@ -224,8 +229,7 @@ class _File:
         flagged: decoded key frames say that they are, as far as the first one shows; some decoders never do.
         turn: how all frames are turned: transposed, then mirrored left to right, then upside down.
         counted: the times of decoded frames are not those in `stamps`: frames are told by counting.
-        cut: the file ends before its video does.
-        notes: what else is odd about it, in words; "" where nothing is.
+        wrong: what is wrong with the file as a whole, in words; "" where nothing is.
     """
 
     path: str
@@ -237,8 +241,7 @@ class _File:
     flagged: bool = True
     turn: tuple[bool, bool, bool] = (False, False, False)
     counted: bool = False
-    cut: bool = False
-    notes: str = ""
+    wrong: str = ""
 
 
 def _decoded(path: str | Path, key: int | None = None) -> Iterator[av.VideoFrame]:
@@ -534,9 +537,9 @@ def _inspected(path: Path) -> _File | str:
             bool(codec.has_b_frames),
         )
         halves = 0.75 / (rate * base) if codec.field_order > PROGRESSIVE else 0
-        notes = ""
+        wrong = ""
         if codec.color_trc in HDR and not TONE_MAPS:
-            notes = f"HDR ({HDR[codec.color_trc]}) is read as if it were SDR; PyAV 17 or newer maps it"
+            wrong = f"HDR ({HDR[codec.color_trc]}) is read as if it were SDR; PyAV 17 or newer maps it"
     if not packets:
         return "no frames"
     step, counted, keys = 1 / (rate * base), True, []
@@ -547,8 +550,8 @@ def _inspected(path: Path) -> _File | str:
         frames = _decoded(path)
         first = next(frames, None)
         times = [] if first is None else _shown_at(chain([first], frames), guessed)
-        stamps, wrong = _rising(times, step)
-        notes = wrong or notes
+        stamps, words = _rising(times, step)
+        wrong = words or wrong
     else:
         first, counted, packets = next(_decoded(path), None), False, packets[: len(packets) - left_out]
         stamps = np.array(sorted(packet.pts for packet in packets if not packet.discard), np.int64)
@@ -558,8 +561,9 @@ def _inspected(path: Path) -> _File | str:
         return "no frame can be decoded"
     width, height = first.width, first.height
     square = (max(2, 2 * round(width * aspect / 2)), height) if aspect != 1 and 0.1 < aspect < 10 else (width, height)
+    wrong = f"cut off after {len(stamps)} frames" if cut else wrong
     flagged = bool(first.key_frame)
-    return _File(str(path), stamps, base, keys, (width, height), square, flagged, _turn(first), counted, cut, notes)
+    return _File(str(path), stamps, base, keys, (width, height), square, flagged, _turn(first), counted, wrong)
 
 
 class _Packet(NamedTuple):
