@@ -1,5 +1,6 @@
 """Files that are written: times and colours of videos, their sound, text on plots and pages, and what a full disk says."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -95,8 +96,9 @@ def test_a_full_disk_is_said_in_one_line(tmp_path, ending):
     file.symlink_to("/dev/full")
     arguments = {"png": (plots.write_roc, {"a": ([0, 1], [0, 1])}), "gif": (write_gif, frames(40), 25)}
     write, *rest = arguments.get(ending, (write_mp4, frames(40), 25))
-    with pytest.raises(WriteError, match=rf"a\.{ending}: cannot be written: No space left"):
+    with pytest.raises(WriteError, match=rf"a\.{ending}: cannot be written: No space left on device$") as raised:
         write(file, *rest)
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(file))
 
 
 def test_an_error_of_the_frames_is_not_the_file_s(tmp_path):
