@@ -1,6 +1,7 @@
 """The errors that kvzoo raises on purpose, each with the exit code that the command line gives it."""
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -17,7 +18,13 @@ class InputError(KvzooError, ValueError):
 
 
 class WriteError(InputError, OSError):
-    """A file that cannot be written; the text names it."""
+    """A file that cannot be written, and the error that says why."""
+
+    __str__ = Exception.__str__
+
+    def __init__(self, path: str | os.PathLike, error: OSError):
+        super().__init__(f"{path}: cannot be written: {error.strerror or error}")
+        self.errno, self.strerror, self.filename = error.errno, error.strerror, os.fspath(path)
 
 
 class UnknownNameError(InputError, KeyError):

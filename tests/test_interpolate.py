@@ -13,8 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_data import damage, number, picture, write_video, x264
-from test_media import click_times
-from test_speed_apps import clicks
+from test_media import click_times, clicks
 
 import kvzoo
 import kvzoo.apps.translators as translators

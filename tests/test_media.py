@@ -1,5 +1,6 @@
 """Files that are written: times and colours of videos, their sound, text on plots and pages, and what a full disk says."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 from test_data import picture
-from test_speed_apps import clicks, onsets
 
 from kvzoo.apps.outputs import LONGEST_STEM, check_file, check_folder, sound_of, unique_stem
 from kvzoo.data.videos import open_video
@@ -96,8 +96,9 @@ def test_a_full_disk_is_said_in_one_line(tmp_path, ending):
     file.symlink_to("/dev/full")
     arguments = {"png": (plots.write_roc, {"a": ([0, 1], [0, 1])}), "gif": (write_gif, frames(40), 25)}
     write, *rest = arguments.get(ending, (write_mp4, frames(40), 25))
-    with pytest.raises(WriteError, match=rf"a\.{ending}: cannot be written: No space left"):
+    with pytest.raises(WriteError, match=rf"a\.{ending}: cannot be written: No space left on device$") as raised:
         write(file, *rest)
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(file))
 
 
 def test_an_error_of_the_frames_is_not_the_file_s(tmp_path):
@@ -142,6 +143,35 @@ def test_names_of_files_and_pages(tmp_path):
 
 
 # Sound.
+
+
+def clicks(path, seconds: int = 8, fps: int = 25, rate: int = 44_100):
+    """Write a video that clicks for 100 ms in the middle of every second."""
+    time = np.arange(rate // 10) / rate
+    tone = (np.sin(2 * np.pi * 1000 * time) * np.exp(-30 * time)).astype(np.float32)
+    sound = np.zeros(seconds * rate, np.float32)
+    for second in range(seconds):
+        at = second * rate + rate // 2
+        sound[at : at + len(tone)] = tone
+    with av.open(str(path), "w") as container:
+        stream, track = container.add_stream("libx264", rate=fps), container.add_stream("aac", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        share = rate // fps
+        for i in range(seconds * fps):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(i), format="rgb24")))
+            piece = np.ascontiguousarray(np.repeat(sound[None, i * share : (i + 1) * share], 2, axis=0))
+            frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = rate, i * share
+            container.mux(track.encode(frame))
+        container.mux(stream.encode())
+        container.mux(track.encode())
+    return path
+
+
+def onsets(sound: np.ndarray, rate: int) -> np.ndarray:
+    """Return the seconds at which something begins to be heard after silence."""
+    loud = np.flatnonzero(np.abs(sound) > 0.15)
+    return loud[np.diff(loud, prepend=-rate) > 0.03 * rate] / rate
 
 
 def remuxed(source: Path, out: Path, picture_late: float = 0.0, sounds: int = 1) -> Path:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_data import damage, number, picture, write_video, x264
+from test_media import clicks, onsets
 from test_reconstruct import shown
 
 import kvzoo
@@ -262,35 +263,6 @@ def test_speedup(run, tmp_path, rate):
     assert numbers(tmp_path / "b.mp4") == kept_frames(done.speeds).tolist()
     assert (tmp_path / "b.png").stat().st_size > 10_000
     assert not done.sound
-
-
-def clicks(path, seconds: int = 8, fps: int = 25, rate: int = 44_100):
-    """Write a video that clicks for 100 ms in the middle of every second."""
-    time = np.arange(rate // 10) / rate
-    tone = (np.sin(2 * np.pi * 1000 * time) * np.exp(-30 * time)).astype(np.float32)
-    sound = np.zeros(seconds * rate, np.float32)
-    for second in range(seconds):
-        at = second * rate + rate // 2
-        sound[at : at + len(tone)] = tone
-    with av.open(str(path), "w") as container:
-        stream, track = container.add_stream("libx264", rate=fps), container.add_stream("aac", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        share = rate // fps
-        for i in range(seconds * fps):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(i), format="rgb24")))
-            piece = np.ascontiguousarray(np.repeat(sound[None, i * share : (i + 1) * share], 2, axis=0))
-            frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
-            frame.sample_rate, frame.pts = rate, i * share
-            container.mux(track.encode(frame))
-        container.mux(stream.encode())
-        container.mux(track.encode())
-    return path
-
-
-def onsets(sound: np.ndarray, rate: int) -> np.ndarray:
-    """Return the seconds at which something begins to be heard after silence."""
-    loud = np.flatnonzero(np.abs(sound) > 0.15)
-    return loud[np.diff(loud, prepend=-rate) > 0.03 * rate] / rate
 
 
 @pytest.mark.parametrize(

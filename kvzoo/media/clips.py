@@ -33,7 +33,7 @@ def writing(path: str | os.PathLike):
     except WriteError:
         raise
     except OSError as error:
-        raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise WriteError(path, error) from error
 
 
 def strip(clip: np.ndarray) -> np.ndarray:
@@ -137,7 +137,7 @@ def write_mp4(
     except (OSError, av.error.FFmpegError) as error:
         if error is foreign:
             raise
-        raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise WriteError(path, error) from error
 
 
 def _encode(file: Path, frames: Iterator, fps: float, sound: Iterator, times) -> None:
