@@ -68,6 +68,9 @@ def test_targets_weights_and_validation_data_are_checked_too(reconstructor):
     assert refusal(fit, CLIPS, np.arange(6)).startswith("fit: targets: shape (N, 3, 16, 16, 1) is required")
     assert refusal(fit, CLIPS, CLIPS[:5]) == "fit: targets: as many as inputs are required, 6. Received: 5"
     assert refusal(fit, CLIPS, validation_data=(FLOATS,)).startswith("fit: validation_data: clips: ")
+    assert "a number for each clip is required. Received: <U1" in refusal(
+        fit, CLIPS, CLIPS, sample_weight=np.full(6, "a")
+    )
     for weights, reason in ((np.ones((6, 3)), "shape (6, 3)"), (np.ones(5), "5 for 6"), (np.full(6, np.nan), "nan")):
         assert refusal(fit, CLIPS, CLIPS, sample_weight=weights).endswith(
             f"Received: {reason}" + " clips" * ("for" in reason)
@@ -141,6 +144,12 @@ def test_generators_and_translators_check_what_they_are_given():
     assert refusal(generator.predict, {"noise": noise}) == "predict: videogan_label takes noise and label"
     assert "label: integers" in refusal(generator.predict, {"noise": noise, "label": np.array([0, 99])})
     assert "noise: finite" in refusal(generator.predict, {"noise": noise * np.nan, "label": np.array([0, 1])})
+
+
+def test_images_to_continue_are_checked():
+    model = kvzoo.get("videogan_image", compile=False, **catalog.MODELS.get("videogan_image").tiny)
+    images = np.zeros((2, *model.clip_shape[1:]), "float32")
+    assert refusal(model.generate, 2, images=images + 100).startswith("generate: images: integers 0..255 or floats")
 
 
 class Batches(keras.utils.PyDataset):

@@ -444,6 +444,10 @@ class Adversarial(AlternatingModel):
             shape = (count, *wanted[name].shape[1:])
             if value.shape != shape:
                 raise InputError(f"generate: {name}: an array {shape} is wanted. Received: {value.shape}")
+        if "noise" in wanted:
+            arrays.check_numbers("generate: noise", inputs["noise"], wanted["noise"].shape[1:])
+        if "image" in wanted:
+            self.check_clips("generate: images", np.asarray(images), wanted["image"].shape[1:])
         view = self.view.network
         made = [
             view.predict_on_batch({name: value[start : start + 16] for name, value in inputs.items()})

@@ -107,8 +107,10 @@ def check_weights(what: str, value: Any, count: int | None, look: bool = True) -
     """Refuse what are no weights of clips, finite numbers of the shape (N,) or (N, 1)."""
     legal = "a number for each clip is required"
     values = _one_each(what, value, count, legal, look)
-    if values is not None and not np.isfinite(values.astype("float64")).all():
-        raise InputError(f"{what}: {legal}. Received: {values[~np.isfinite(values.astype('float64'))][0]}")
+    if not any(kind in _dtype(what, value) for kind in ("float", "int", "bool")):
+        raise InputError(f"{what}: {legal}. Received: {_dtype(what, value)}")
+    if values is not None and (wrong := values[~np.isfinite(values.astype("float64"))]).size:
+        raise InputError(f"{what}: {legal}. Received: {wrong[0]}")
 
 
 def check_numbers(what: str, value: Any, shape: Sequence[int | None], look: bool = True) -> None:
