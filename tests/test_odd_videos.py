@@ -203,7 +203,7 @@ def test_videos_of_any_ending_are_found_and_others_named(tmp_path):
 
 # Every app on every file.
 
-PARTS = 9  # of the files; one part takes minutes
+PARTS = 27  # of the files; one part takes minutes
 
 
 @pytest.fixture(scope="module")
