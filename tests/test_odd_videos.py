@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import av
@@ -198,3 +199,75 @@ def test_videos_of_any_ending_are_found_and_others_named(tmp_path):
     source = Videos(str(tmp_path))
     assert [video.name for video in source.videos] == ["a.mts", "b.VOB", "c.xyz", "d", "h264.mp4"]
     assert source.skipped == [Skipped("e.foo", ".foo is no ending of a video")]
+
+
+# Every app on every file.
+
+PARTS = 27  # of the files; one part takes minutes
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs of fresh networks, one for each kind of app, loaded once."""
+    import kvzoo
+    from kvzoo import zoo
+    from kvzoo.recipe.resolve import load
+    from kvzoo.run.folder import RunFolder
+
+    folder, made = tmp_path_factory.mktemp("runs"), {}
+    clip = "frames: 4, image_size: 16"
+    for name, model, more in (
+        ("auto", f"name: gru_ae, {clip}, channels: 3, latent_dim: 8, units: 12, width: 4", ""),
+        ("speed", f"name: speednet, {clip}, width: 0.0625", "loss: binary_speed\n"),
+        ("flow", "name: flow_interpolator, frames_in: 2, frames_out: 2, image_size: 16, width: 4", "interpolate"),
+        ("paint", "name: pix2pix, frames_in: 3, frames_out: 2, image_size: 32, patch: 1, width: 4", "predict"),
+    ):
+        sampler = f", sampler: {more}" if more and ":" not in more else ""
+        (folder / f"{name}.yaml").write_text(
+            f"model: {{{model}}}\n{more if ':' in more else ''}data: {{source: stick_actions{sampler}}}\nfit: {{steps: 1}}\n"
+        )
+        made[name] = folder / name
+        made[name].mkdir()
+        values = load(folder / f"{name}.yaml").values
+        RunFolder(made[name]).write_lock(values)
+        options = {key: value for key, value in values["model"].items() if key != "name"}
+        kvzoo.get(values["model"]["name"], loss=values.get("loss"), **options).network.save(made[name] / "model.keras")
+    models = {path: zoo.load(path) for path in made.values()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "load", lambda path: models[Path(path)])
+        yield made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_app_on_every_odd_video(runs, tmp_path, part):
+    from click.testing import CliRunner
+
+    from kvzoo.cli.verbs import cli
+
+    files = [path for odd in ODD[part::PARTS] if (path := write_odd(tmp_path, odd))]
+    gallery = tmp_path / "gallery"
+    gallery.mkdir()
+    shutil.copy(write_odd(tmp_path, ODD[0]), gallery / "a.mp4")
+    complaints = []
+    for number, file in enumerate(files):
+        out = tmp_path / "out" / str(number)
+        out.mkdir(parents=True)
+        for verb, *arguments in (
+            ("anomaly", runs["auto"], file, "--out", out / "anomaly"),
+            ("reconstruct", runs["auto"], file, "--out", out / "a.mp4"),
+            ("interpolate", runs["flow"], file, "--factor", 2, "--out", out / "b.mp4"),
+            ("predict", runs["paint"], file, "--frames", 2, "--out", out / "c.mp4"),
+            ("speed", runs["speed"], file, "--out", out / "speed"),
+            ("speedup", runs["speed"], file, "--rate", 2, "--out", out / "speedup"),
+            ("saliency", runs["speed"], file, "--out", out / "d.mp4"),
+            ("embed", runs["speed"], file, "--out", out / "e.npz"),
+            ("retrieve", runs["speed"], file, gallery, "--index", out / "f.npz", "--out", out / "f.html"),
+        ):
+            began = time.monotonic()
+            error = CliRunner().invoke(cli, [verb, *map(str, arguments)]).exception
+            if error and not isinstance(error, InputError) and getattr(error, "code", 1) not in (0, None):
+                complaints.append(f"{verb} {file.name}: {error!r}")
+            if time.monotonic() - began > 120:
+                complaints.append(f"{verb} {file.name}: {time.monotonic() - began:.0f} s")
+    assert not complaints, "\n".join(complaints)
