@@ -63,7 +63,7 @@ RECIPES = {
     },
 }
 
-# GFLOP of a step's convolutions, forward and backward, as oneDNN's log (ONEDNN_VERBOSE=1) counts them.
+# GFLOP of a step's convolutions, forward and backward, from oneDNN's log (ONEDNN_VERBOSE=1); videogan's from its layers.
 GFLOP = {"gru_ae": 58.7, "conv3d_ae": 185.8, "videogan": 368.0, "pix2pix": 90.4, "speednet": 190.7}
 AIMS = {"torch_over_fit": 2.0, "kept_over_fit": 1.5}
 LOOP_AIM = 0.05  # the loop's cost, of the bare step
