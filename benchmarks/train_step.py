@@ -201,9 +201,12 @@ def in_words(row: dict) -> str:
 
 def compare(name: str, args, until: float) -> dict:
     """Return medians of the turns' seconds a step and ratios; turns end at `until`."""
-    workers, seconds = {}, {worker: [] for worker in WORKERS}
-    first_step, rates = None, []
+    workers, seconds, rates = {}, {worker: [] for worker in WORKERS}, []
     for worker in WORKERS:
+        if worker == "fit":
+            # The others begin together; `fit` alone, for its first step is timed.
+            for process in workers.values():
+                listen(process)
         command = [sys.executable, __file__, name, "--reference", args.reference, "--worker", worker]
         workers[worker] = subprocess.Popen(
             command,
@@ -213,7 +216,7 @@ def compare(name: str, args, until: float) -> dict:
             text=True,
             env={**os.environ, **(KEPT if worker == "kept" else {})},
         )
-        first_step = listen(workers[worker]).get("first_step", first_step)
+    first_step = listen(workers["fit"])["first_step"]
     turns = 0
     while turns < args.turns and (turns < LEAST_TURNS or time.perf_counter() < until):
         turns += 1
