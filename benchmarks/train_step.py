@@ -11,7 +11,8 @@ Four workers, a process each, take turns of a few steps, so that a noisy machine
 
 Prints the median of the turns' ratios, the seconds to the first step of `fit`, and what falls short of the aims. The share of the
 matrix rate is the convolutions' and matrix products' FLOP over `fit`'s seconds and the rate of a product of two matrices
-of 2048x2048, measured in the same turns. As many turns are taken as fit in `--minutes`, three at least.
+of 2048x2048, measured in the same turns. On a busy machine the processor's seconds say more than the clock's
+and stand beside. As many turns are taken as fit in `--minutes`, three at least.
 """
 
 import argparse
@@ -80,7 +81,9 @@ def torch_worker(name: str, reference: str) -> None:
     step(), step()
     answer({"ready": True})
     for count in turns():
-        answer({"seconds": [timed(step) for _ in range(count)]})
+        began = time.process_time()
+        seconds = [timed(step) for _ in range(count)]
+        answer({"seconds": seconds, "cpu": (time.process_time() - began) / count})
 
 
 def keras_worker(name: str, reference: str) -> None:
@@ -100,9 +103,11 @@ def keras_worker(name: str, reference: str) -> None:
     answer({"ready": True})
     square = keras.random.normal((2048, 2048))
     for count in turns():
+        began = time.process_time()
         seconds = [timed(lambda: model.train_on_batch(*clips)) for _ in range(count)]
+        cpu = (time.process_time() - began) / count
         product = min(timed(lambda: keras.ops.convert_to_numpy(keras.ops.matmul(square, square))) for _ in range(3))
-        answer({"seconds": seconds, "gflops": 2 * 2.048**3 / product})
+        answer({"seconds": seconds, "cpu": cpu, "gflops": 2 * 2.048**3 / product})
 
 
 def fit_worker(name: str, reference: str) -> None:
@@ -128,12 +133,13 @@ def fit_worker(name: str, reference: str) -> None:
             self.left -= 1
             if self.left == 0:
                 if self.began is not None:
-                    answer({"seconds": [(time.perf_counter() - self.began) / self.count] * self.count})
+                    seconds, cpu = ((now - began) / self.count for now, began in zip(clocks(), self.began, strict=True))
+                    answer({"seconds": [seconds], "cpu": cpu})
                 self.count = self.left = next(turns(), 0)
                 if not self.count:
                     self.model.stop_training = True
                     os._exit(0)
-                self.began = time.perf_counter()
+                self.began = clocks()
 
         began = None
 
@@ -158,6 +164,11 @@ def turns():
 
 def answer(record: dict) -> None:
     print(json.dumps(record), flush=True)
+
+
+def clocks() -> tuple[float, float]:
+    """Return the clock's seconds and this process's of the processor, all threads together."""
+    return time.perf_counter(), time.process_time()
 
 
 def timed(step) -> float:
@@ -190,18 +201,21 @@ def in_words(row: dict) -> str:
     short = [f"{name.replace('_', ' ')} is under {aim}" for name, aim in AIMS.items() if row[name] < aim]
     if row["fit_over_keras"] > 1 + LOOP_AIM:
         short.append(f"the loop costs more than {LOOP_AIM:.0%}")
-    return (
-        f"{row['model']}: fit {row['fit_s']:.3f} s a step, Keras {row['keras_s']:.3f}, PyTorch {row['torch_s']:.3f}, with kept "
-        f"memory {row['kept_s']:.3f} ({row['turns']} turns of {row['steps']} steps); fit is {row['torch_over_fit']:.2f} times as "
-        f"fast as PyTorch, {row['kept_over_fit']:.2f} times with kept memory; the loop costs "
-        f"{100 * (row['fit_over_keras'] - 1):.1f} %; {100 * row['share']:.0f} % of {row['gflops']:.0f} GFLOP/s; first step after "
-        f"{row['first_step_s']:.1f} s" + "".join(f"\n  short of the aim: {each}" for each in short)
-    )
+    lines = [
+        f"{row['model']}, {row['turns']} turns of {row['steps']} steps: seconds a step, by the clock and of the processor: "
+        + ", ".join(f"{worker} {row[f'{worker}_s']:.3f} and {row[f'{worker}_cpu_s']:.3f}" for worker in WORKERS),
+        f"fit is {row['torch_over_fit']:.2f} times as fast as PyTorch, {row['kept_over_fit']:.2f} times with kept memory; "
+        f"the loop costs {row['fit_over_keras'] - 1:.1%}; {row['share']:.0%} of {row['gflops']:.0f} GFLOP/s; "
+        f"first step after {row['first_step_s']:.1f} s",
+        *(f"short of the aim: {each}" for each in short),
+    ]
+    return "\n  ".join(lines)
 
 
 def compare(name: str, args, until: float) -> dict:
     """Return medians of the turns' seconds a step and ratios; turns end at `until`."""
     workers, seconds, rates = {}, {worker: [] for worker in WORKERS}, []
+    cpu = {worker: [] for worker in WORKERS}
     for worker in WORKERS:
         if worker == "fit":
             # The others begin together; `fit` alone, for its first step is timed.
@@ -225,6 +239,7 @@ def compare(name: str, args, until: float) -> dict:
             process.stdin.flush()
             told = listen(process)
             seconds[worker].append(statistics.median(told["seconds"]))
+            cpu[worker].append(told["cpu"])
             rates += [told["gflops"]] if "gflops" in told else []
     for process in workers.values():
         process.stdin.close()
@@ -240,6 +255,7 @@ def compare(name: str, args, until: float) -> dict:
         "turns": turns,
         "steps": args.steps,
         **medians,
+        **{f"{worker}_cpu_s": round(statistics.median(c), 4) for worker, c in cpu.items()},
         "torch_over_fit": round(ratio("torch", "fit"), 3),
         "kept_over_fit": round(ratio("kept", "fit"), 3),
         "fit_over_keras": round(ratio("fit", "keras"), 3),
