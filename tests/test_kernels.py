@@ -7,6 +7,7 @@ import pytest
 import kvzoo
 from kvzoo.errors import InputError
 from kvzoo.kernels import private
+from kvzoo.kernels.few_filters import widen
 
 
 def tiny():
@@ -60,3 +61,46 @@ def test_a_private_name_that_is_gone_is_warned_of_once(monkeypatch, caplog, fast
     warnings = [record.getMessage() for record in caplog.records if record.name == "kvzoo"]
     assert len(warnings) == 1 and "uses stock Keras instead" in warnings[0]
     np.testing.assert_allclose(fast[0], again[0], rtol=1e-4)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="this kernel is TensorFlow's")
+def test_transposed_convolutions_with_few_filters():
+    import tensorflow as tf
+
+    layer = keras.layers.Conv3DTranspose(3, 4, 2, "same", activation="tanh", bias_initializer="normal")
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, 1, 3, 2, 6)), "float32")
+    layer.build(x.shape)
+    results = []
+    for accelerated in (False, True):
+        if accelerated:
+            widen([layer])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(tf.square(y))
+        results.append([y, *tape.gradient(loss, [x, layer.kernel.value, layer.bias.value])])
+    assert layer.call.__module__ == "kvzoo.kernels.few_filters"
+    for stock, fast in zip(*results, strict=True):
+        np.testing.assert_allclose(fast, stock, rtol=1e-4, atol=1e-4)
+
+
+FITS = """
+import logging, sys
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+from kvzoo.kernels.compiled import keep_compiled
+keep_compiled()
+import jax
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+print(jax.jit(lambda x: (x * 3).sum())(jax.numpy.ones(4)))
+"""
+
+
+@pytest.mark.parametrize("cache", ["cache", "file/cache"])
+def test_what_jax_compiles_is_kept_where_it_can_be(tmp_path, in_process, cache):
+    pytest.importorskip("jax")
+    (tmp_path / "file").touch()
+    environment = {"KERAS_BACKEND": "jax", "KVZOO_CACHE": str(tmp_path / cache)}
+    out = in_process(FITS, env=environment)
+    assert out.split()[-1] == "12.0"
+    assert out.count("cannot be written to") == (cache != "cache")
+    assert bool(list(tmp_path.glob("cache/jax/*/*-cache"))) == (cache == "cache")

@@ -23,7 +23,7 @@ def own_environment(monkeypatch):
 
 @pytest.fixture
 def avx2(monkeypatch):
-    monkeypatch.setattr(process, "_cpu_flags", lambda: {"avx2", "fma"})
+    monkeypatch.setattr(process, "cpu_flags", lambda: {"avx2", "fma"})
     monkeypatch.setattr(process.platform, "machine", lambda: "x86_64")
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
 
@@ -44,7 +44,7 @@ def test_the_environment_counts_more(monkeypatch, avx2):
 
 @pytest.mark.parametrize("flags", [{"avx2", "avx512_vnni"}, {"sse4_2"}, set()])
 def test_onednn_is_tensorflows_choice_elsewhere(monkeypatch, avx2, flags):
-    monkeypatch.setattr(process, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr(process, "cpu_flags", lambda: flags)
     assert settings(monkeypatch)["oneDNN"].value == "TensorFlow's own choice"
     assert process.ONEDNN not in os.environ
 

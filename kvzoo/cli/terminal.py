@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 
+from kvzoo import process
 from kvzoo.signals import command
 
 # What writing answers where the reader of a pipe, or the terminal, is gone.
@@ -74,10 +75,11 @@ def backend_starts():
         os.dup2(chatter.fileno(), 2)
         try:
             with command.loading():
+                with process.without_side_packages():
+                    import keras
                 yield
                 # Grain warns while it loads where JAX is not installed; most verbs load it later than here.
                 import grain  # noqa: F401
-                import keras
 
                 # Finding its devices is when a backend prints what it misses.
                 keras.ops.convert_to_numpy(keras.ops.zeros(()))

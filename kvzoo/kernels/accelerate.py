@@ -6,6 +6,7 @@ import keras
 
 from kvzoo.errors import InputError
 from kvzoo.kernels import private
+from kvzoo.kernels.few_filters import widen
 from kvzoo.kernels.flat_layers import flatten
 from kvzoo.kernels.fused_adam import fuse_adam
 from kvzoo.kernels.fused_batch_norm import fuse_batch_norm
@@ -23,6 +24,7 @@ def accelerate(network: keras.Model) -> None:
         return
     fuse_batch_norm(layers)
     flatten(layers)
+    widen(layers)
 
 
 def accelerate_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

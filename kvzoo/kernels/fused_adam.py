@@ -16,27 +16,54 @@ def fuse_adam(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
     inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     stock = type(inner).update_step is keras.optimizers.Adam.update_step
     if keras.backend.backend() == "tensorflow" and stock and not inner.amsgrad:
-        inner.update_step = types.MethodType(_update_step, inner)
+        once = _Once()
+        inner.apply = types.MethodType(once.apply, inner)
+        inner.update_step = types.MethodType(once.update_step, inner)
     return optimizer
 
 
-def _update_step(self, gradient, variable, learning_rate):
-    import tensorflow as tf
+class _Once:
+    """What the updates of all weights in one `apply` share: computed once, it is fewer nodes to trace and to optimise."""
 
-    slots = private.adam_slots(self, variable)
-    if slots is None or isinstance(gradient, tf.IndexedSlices):
-        return type(self).update_step(self, gradient, variable, learning_rate)
-    momentum, velocity = slots
-    step = tf.cast(self.iterations + 1, variable.dtype)
-    return tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle,
-        m=momentum.value.handle,
-        v=velocity.value.handle,
-        beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
-        beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
-        lr=tf.cast(learning_rate, variable.dtype),
-        beta1=self.beta_1,
-        beta2=self.beta_2,
-        epsilon=self.epsilon,
-        grad=tf.cast(gradient, variable.dtype),
-    )
+    def __init__(self):
+        self._shared: dict | None = None
+
+    def apply(self, optimizer, grads, trainable_variables=None):
+        self._shared = {}
+        try:
+            return type(optimizer).apply(optimizer, grads, trainable_variables)
+        finally:
+            self._shared = None
+
+    def update_step(self, optimizer, gradient, variable, learning_rate):
+        import tensorflow as tf
+
+        slots = private.adam_slots(optimizer, variable)
+        if slots is None or isinstance(gradient, tf.IndexedSlices):
+            return type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
+        momentum, velocity = slots
+        return tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=momentum.value.handle,
+            v=velocity.value.handle,
+            **self._scalars(optimizer, variable.dtype, learning_rate),
+            grad=tf.cast(gradient, variable.dtype),
+        )
+
+    def _scalars(self, optimizer, dtype: str, learning_rate) -> dict:
+        import tensorflow as tf
+
+        # A branch of a condition is a graph of its own, and sees no other branch's tensors.
+        key = dtype, id(tf.compat.v1.get_default_graph()), id(learning_rate)
+        shared = {} if self._shared is None else self._shared
+        if key not in shared:
+            step = tf.cast(optimizer.iterations + 1, dtype)
+            shared[key] = {
+                "beta1_power": tf.pow(tf.cast(optimizer.beta_1, dtype), step),
+                "beta2_power": tf.pow(tf.cast(optimizer.beta_2, dtype), step),
+                "lr": tf.cast(learning_rate, dtype),
+                "beta1": tf.constant(optimizer.beta_1, dtype),
+                "beta2": tf.constant(optimizer.beta_2, dtype),
+                "epsilon": tf.constant(optimizer.epsilon, dtype),
+            }
+        return shared[key]

@@ -20,6 +20,8 @@ import kvzoo
 from kvzoo import catalog, zoo
 from kvzoo.data.pipeline import Clips, Data, FixedExamples, batches, open_data
 from kvzoo.errors import InputError, Interrupted, KvzooError, TrainingFailed, did_you_mean
+from kvzoo.kernels.compiled import keep_compiled
+from kvzoo.kernels.graphs import optimize_lightly
 from kvzoo.losses.arrays import checked
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
@@ -289,6 +291,8 @@ def _prepare(recipe: Recipe, fresh: bool) -> tuple[VideoModel, Data, str | None]
     A run that is not fresh has its weights in a checkpoint. The third value says what others it began with.
     """
     settings = recipe["fit"]
+    keep_compiled()
+    optimize_lightly()
     said = None
     with seeded(settings["seed"]):
         with zoo.dtype_policy(settings["precision"]):
