@@ -21,7 +21,6 @@ from kvzoo import catalog, zoo
 from kvzoo.data.pipeline import Clips, Data, FixedExamples, batches, open_data
 from kvzoo.errors import InputError, Interrupted, KvzooError, TrainingFailed, did_you_mean
 from kvzoo.kernels.compiled import keep_compiled
-from kvzoo.kernels.graphs import optimize_lightly
 from kvzoo.losses.arrays import checked
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
@@ -292,7 +291,6 @@ def _prepare(recipe: Recipe, fresh: bool) -> tuple[VideoModel, Data, str | None]
     """
     settings = recipe["fit"]
     keep_compiled()
-    optimize_lightly()
     said = None
     with seeded(settings["seed"]):
         with zoo.dtype_policy(settings["precision"]):
