@@ -241,17 +241,17 @@ def test_variable_rate(runs, tmp_path):
 
 def test_sound(runs, tmp_path):
     """Kept where frames keep their times, in step with them; left out of slow motion, and said so."""
-    clicks(tmp_path / "a.mp4", seconds=2)
+    clicks(tmp_path / "a.mp4", seconds=1)
     options = [str(tmp_path / "a.mp4"), "--out"]
     done = CliRunner().invoke(
         interpolate_command, [str(runs["flow"]), *options, str(tmp_path / "b.mkv"), "--factor", "2"]
     )
     assert (done.exit_code, done.stderr) == (0, "")
-    assert click_times(tmp_path / "b.mkv") == pytest.approx([0.5, 1.5], abs=0.01)
+    assert click_times(tmp_path / "b.mkv") == pytest.approx([0.5], abs=0.01)
     done = interpolate(runs["flow"], tmp_path / "a.mp4", tmp_path / "slow.mp4", 2, keep_rate=True)
     assert done.sound == "its sound is left out in slow motion"
     assert predict(runs["predict"], tmp_path / "a.mp4", tmp_path / "c.mp4", 3).sound == ""
-    assert click_times(tmp_path / "c.mp4") == pytest.approx([0.5, 1.5], abs=0.01)
+    assert click_times(tmp_path / "c.mp4") == pytest.approx([0.5], abs=0.01)
     with av.open(str(tmp_path / "slow.mp4")) as container:
         assert not container.streams.audio
 

@@ -454,11 +454,11 @@ def test_a_query_that_breaks_before_its_middle(small_run, gallery, tmp_path):
 
 
 def test_times_at_a_variable_rate(run, small_run, tmp_path):
-    times = [*range(20), *range(20, 120, 10), *range(120, 130)]
+    times = [*range(6), *range(10, 70, 10), *range(70, 76)]
     file, seconds = write_video(tmp_path / "a.mkv", times=times), np.array(times) / 25
     seen = speed(run, file, tmp_path / "speed", stride=T)
     assert seen.edges[:-1] == pytest.approx(seconds)
-    assert (tmp_path / "speed" / "speed.csv").read_text().splitlines()[31].startswith("30,4.800,")
+    assert (tmp_path / "speed" / "speed.csv").read_text().splitlines()[11].startswith("10,2.000,")
     done = speedup(run, file, tmp_path / "b.mp4", 2, stride=T)
     with av.open(str(tmp_path / "b.mp4")) as container:
         assert container.duration / av.time_base == pytest.approx(seen.edges[-1] / 2, abs=0.1)
