@@ -84,7 +84,8 @@ def assert_equal_to_hand(got: dict, start: dict, wanted: dict, case: str):
         for name in a:
             np.testing.assert_allclose(a[name], b[name], atol=1e-5 * max(1.0, largest), err_msg=name)
     for name in wanted.keys() - {"losses"}:
-        np.testing.assert_allclose(got[name], wanted[name], atol=1e-5, err_msg=name)
+        # A loss of twelve has a last digit of 1e-6, which sums in another order change.
+        np.testing.assert_allclose(got[name], wanted[name], rtol=2e-6, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(got["losses"], wanted["losses"], rtol=1e-3, atol=1e-3)
 
 
