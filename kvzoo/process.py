@@ -143,7 +143,7 @@ def _onednn() -> Setting:
         return setting(f"nothing to do on {platform.system()} {platform.machine()}")
     flags = cpu_flags()
     if flags & ON_BY_DEFAULT:
-        return setting("TensorFlow turns it on by itself on this processor")
+        return Setting("oneDNN", "on", "TensorFlow turns it on by itself on this processor")
     if "avx2" not in flags:
         return setting("not measured on processors without AVX2")
     if "tensorflow" in sys.modules:

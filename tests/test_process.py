@@ -42,10 +42,13 @@ def test_the_environment_counts_more(monkeypatch, avx2):
     assert os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
 
 
-@pytest.mark.parametrize("flags", [{"avx2", "avx512_vnni"}, {"sse4_2"}, set()])
-def test_onednn_is_tensorflows_choice_elsewhere(monkeypatch, avx2, flags):
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [({"avx2", "avx512_vnni"}, "on"), ({"sse4_2"}, "TensorFlow's own choice"), (set(), "TensorFlow's own choice")],
+)
+def test_onednn_is_left_to_tensorflow_elsewhere(monkeypatch, avx2, flags, value):
     monkeypatch.setattr(process, "cpu_flags", lambda: flags)
-    assert settings(monkeypatch)["oneDNN"].value == "TensorFlow's own choice"
+    assert settings(monkeypatch)["oneDNN"].value == value
     assert process.ONEDNN not in os.environ
 
 

@@ -154,3 +154,13 @@ def test_the_rates_of_players_change_too(tmp_path, before, critic_before, after,
 
 def rate_of_player(player) -> float:
     return float(keras.ops.convert_to_numpy(player.learning_rate))
+
+
+def test_a_process_that_computes_otherwise_is_named(copy, caplog):
+    lock = copy / "recipe.lock.yaml"
+    text = lock.read_text()
+    assert "oneDNN: " in text
+    lock.write_text(text.replace("oneDNN: ", "oneDNN: off # "))
+    with caplog.at_level("INFO", "kvzoo"):
+        kvzoo.resume(copy, ["fit.steps=6"])
+    assert [message for message in caplog.messages if message.startswith("oneDNN: off when the run began, now")]

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 import kvzoo
-from kvzoo import catalog, zoo
+from kvzoo import catalog, process, zoo
 from kvzoo.data.pipeline import Clips, Data, FixedExamples, batches, open_data
 from kvzoo.errors import InputError, Interrupted, KvzooError, TrainingFailed, did_you_mean
 from kvzoo.kernels.compiled import keep_compiled
@@ -173,6 +173,9 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
                 record["best_from"] = record["step"]
             for each in changed:
                 log.info("%s", each)
+            for setting in process.prepare():
+                if (before := recipe.lock.get("process", {}).get(setting.name, setting.value)) != setting.value:
+                    log.info("%s: %s when the run began, now %s: bits may differ", setting.name, before, setting.value)
             log.info("going on from step %d", record["step"])
         lock = {**recipe.values, "lock": {**recipe.lock, **_lock(recipe, data)}} if changed else None
         return _train(recipe, model, data, callbacks, run_folder, record, lock)
@@ -545,6 +548,7 @@ def _lock(recipe: Recipe, data: Data) -> dict:
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         keras.backend.backend(): version(keras.backend.backend()),
+        "process": {setting.name: setting.value for setting in process.prepare()},
         "data": fingerprint(data),
         "fps": data.training.videos[0].fps,
         **({"classes": list(data.training.classes)} if data.training.classes else {}),
