@@ -184,7 +184,7 @@ def test_resume_refuses_what_it_cannot_go_on_with(whole, tmp_path):
         kvzoo.resume(run.path, ["fit.steps=12", "data.seed=5"])
     other = RunFolder(run.path)
     other.take()
-    with pytest.raises(InputError, match="another process is writing"):
+    with pytest.raises(InputError, match="process .* is writing"):
         kvzoo.resume(run.path, ["fit.steps=12"])
     other.leave()
     assert kvzoo.resume(run.path, ["fit.steps=12"]).history[-1]["step"] == 12

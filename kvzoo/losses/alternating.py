@@ -14,6 +14,7 @@ from keras import ops
 
 from kvzoo.errors import InputError
 from kvzoo.kernels.accelerate import accelerate_optimizer
+from kvzoo.kernels.torch_bfloat16 import steady_bfloat16
 from kvzoo.losses.base import VideoModel, short
 
 BACKEND = keras.backend.backend()
@@ -451,7 +452,8 @@ class AlternatingModel(VideoModel):
     def _in_scope(self, step: Callable, *arguments):
         """Run a step; on JAX, which hands its state in and wants it back, within a scope that holds it."""
         if BACKEND != "jax":
-            return step(*arguments)
+            with steady_bfloat16(self.compute_dtype):
+                return step(*arguments)
         state, data = arguments
         groups = [self.trainable_variables, self.non_trainable_variables]
         groups += [self.optimizer.variables] * (len(state) == 4) + [self.metrics_variables]

@@ -15,6 +15,7 @@ from keras import ops
 
 from kvzoo.errors import InputError
 from kvzoo.kernels.accelerate import accelerate, accelerate_optimizer
+from kvzoo.kernels.torch_bfloat16 import steady_bfloat16
 from kvzoo.losses import arrays
 from kvzoo.registry import ModelSpec
 
@@ -140,15 +141,18 @@ class VideoModel(keras.Model):
     def __call__(self, *args, **options):
         for inputs in (*args[:1], *(options[name] for name in ("x", "inputs") if name in options)):
             self.check_inputs(self.spec.name, inputs, look=not arrays.already_checked())
-        return super().__call__(*args, **options)
+        with steady_bfloat16(self.compute_dtype):
+            return super().__call__(*args, **options)
 
     def train_step(self, *arguments):
         *state, data = arguments
-        return super().train_step(*state, self.example("fit", data))
+        with steady_bfloat16(self.compute_dtype):
+            return super().train_step(*state, self.example("fit", data))
 
     def test_step(self, *arguments):
         *state, data = arguments
-        return super().test_step(*state, self.example("evaluate", data))
+        with steady_bfloat16(self.compute_dtype):
+            return super().test_step(*state, self.example("evaluate", data))
 
     def example(self, where: str, data) -> tuple:
         """Return a step's data as (x, y, sample weights (N,)), checked but for its values; None for what it lacks."""

@@ -73,7 +73,7 @@ def deterministic_ops():
 
 def _tf_seed() -> int | None:
     """Return TensorFlow's global seed; None where it has none or is not loaded."""
-    if "tensorflow" not in sys.modules:
+    if sys.modules.get("tensorflow") is None:
         return None
     from tensorflow.python.eager import context
 
