@@ -251,16 +251,21 @@ def test_cut_and_resumed_is_bit_equal(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains_like_float32(precision):
-    clips, labels, *_ = reference.fixed(2)
-    losses = []
-    for policy in ("float32", precision):
-        model = reference.keras_model("classes", precision=policy)
-        logs = model.train_on_batch(clips[0], labels[0], return_dict=True)
-        losses.append([float(logs[k]) for k in ("d_loss", "g_loss", "d_norm", "g_norm")])
-    np.testing.assert_allclose(losses[1], losses[0], rtol=0.05, atol=0.02)
-    if precision == "mixed_float16":
-        assert float(model.optimizer.scale("critic")) > 1
+def test_mixed_precision_trains_like_float32(in_process, precision):
+    code = f"""
+import sys; sys.path.insert(0, {str(HERE)!r})
+import gan_reference as reference, numpy as np
+clips, labels, *_ = reference.fixed(2)
+losses = []
+for policy in ("float32", {precision!r}):
+    model = reference.keras_model("classes", precision=policy)
+    logs = model.train_on_batch(clips[0], labels[0], return_dict=True)
+    losses.append([float(logs[k]) for k in ("d_loss", "g_loss", "d_norm", "g_norm")])
+np.testing.assert_allclose(losses[1], losses[0], rtol=0.05, atol=0.02)
+assert {precision!r} != "mixed_float16" or float(model.optimizer.scale("critic")) > 1
+"""
+    # oneDNN's kernels for bfloat16 are not to be relied on: kvzoo/kernels/bfloat16.py.
+    in_process(code, {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "0"})
 
 
 def test_float16_leaves_out_a_step_that_overflows():

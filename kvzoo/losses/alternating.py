@@ -14,7 +14,7 @@ from keras import ops
 
 from kvzoo.errors import InputError
 from kvzoo.kernels.accelerate import accelerate_optimizer
-from kvzoo.kernels.torch_bfloat16 import steady_bfloat16
+from kvzoo.kernels.bfloat16 import steady_bfloat16
 from kvzoo.losses.base import VideoModel, short
 
 BACKEND = keras.backend.backend()

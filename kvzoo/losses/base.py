@@ -15,7 +15,7 @@ from keras import ops
 
 from kvzoo.errors import InputError
 from kvzoo.kernels.accelerate import accelerate, accelerate_optimizer
-from kvzoo.kernels.torch_bfloat16 import steady_bfloat16
+from kvzoo.kernels.bfloat16 import steady_bfloat16, warn_of_bfloat16
 from kvzoo.losses import arrays
 from kvzoo.registry import ModelSpec
 
@@ -122,6 +122,7 @@ class VideoModel(keras.Model):
                     f"compile: {name}: {self.spec.name} has its own loss, {self.loss_name}; "
                     f"kvzoo.get(name, loss=…) chooses another. Received: {short(value)}"
                 )
+        warn_of_bfloat16(self.compute_dtype)
         super().compile(optimizer, None, None, *args, **options)
         if self.optimizer is not None:
             accelerate_optimizer(self.optimizer)

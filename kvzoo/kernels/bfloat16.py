@@ -1,0 +1,45 @@
+"""bfloat16 on a CPU, where oneDNN's kernels for it read memory that nothing has written.
+
+With one seed a small GAN's gradients are finite once and infinite the next time (PyTorch 2.13, TensorFlow 2.21); without oneDNN
+equal seeds give equal bits. PyTorch can do without it for a while, TensorFlow decides when it is imported.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+
+from kvzoo.process import ONEDNN
+
+log = logging.getLogger("kvzoo")
+
+
+@contextmanager
+def steady_bfloat16(compute_dtype: str) -> Iterator[None]:
+    """Within, networks that compute in bfloat16 do so without oneDNN where PyTorch runs on a CPU."""
+    if keras.backend.backend() != "torch" or compute_dtype != "bfloat16":
+        yield
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        yield
+        return
+    with torch.backends.mkldnn.flags(enabled=False):
+        yield
+
+
+def warn_of_bfloat16(compute_dtype: str) -> None:
+    """Warn where gradients may be infinite at random: bfloat16 in TensorFlow on a CPU with oneDNN."""
+    if keras.backend.backend() != "tensorflow" or compute_dtype != "bfloat16" or os.environ.get(ONEDNN) == "0":
+        return
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        log.warning(
+            "mixed_bfloat16 on a CPU: oneDNN's kernels may give infinite gradients at random; "
+            "set %s=0, or take float32, which is no slower here",
+            ONEDNN,
+        )
