@@ -504,6 +504,26 @@ SOURCES = Registry(
             groups="body",
         ),
         SourceSpec(
+            name="moving_scenes",
+            builder="kvzoo.data.moving_scenes:MovingScenes",
+            summary="layered scenes like photographs in motion, with exact flow, visibility and layers",
+            options={
+                "videos": Option("int", 4000, "videos to draw", minimum=1),
+                "frames": Option("int", 3, "frames of a video", minimum=2),
+                "motion": Option(
+                    "float",
+                    0.25,
+                    "farthest way from first to last frame, in parts of the side",
+                    minimum=0.0,
+                    maximum=0.5,
+                ),
+                "effects": Option("bool", True, "light, motion blur, softness, noise and compression"),
+                "seed": Option("int", 0, "seed of the scenes", minimum=0),
+            },
+            version=1,
+            groups="scene",
+        ),
+        SourceSpec(
             name="speed_spans",
             builder="kvzoo.data.speed_spans:SpeedSpans",
             summary="drawn videos whose spans play slowed, naturally or sped up, the speed of each frame known",
