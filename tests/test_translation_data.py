@@ -195,7 +195,7 @@ def test_images_of_the_folder_itself_and_damaged_ones(tmp_path):
     clips = clips_of(folder, {"name": "predict"}, shapes(2, 2))
     examples = [clips.example(i, np.random.default_rng(i)) for i in range(2)]
     assert np.shape(examples) == (2, 2, 2, SIZE, SIZE, 3)
-    assert "2.jpg: not an image" in next(iter(clips.broken.values()))
+    assert "2.jpg: not an image" in next(iter(clips.damaged.values()))
 
 
 def test_no_images(tmp_path):
