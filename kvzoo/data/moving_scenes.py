@@ -258,7 +258,7 @@ def _layer(rng: np.random.Generator, form: int | None, focal: float, depth: floa
         mix = 0.5 * mix + 0.5 * np.full((3, 3), 1 / 3)
     if rng.uniform() < 0.5:
         mix = np.diag(rng.uniform(0.6, 1.3, 3)) @ mix
-    gain = _log_uniform(rng, 0.5, 1.3)
+    gain = _log_uniform(rng, 0.6, 1.5)
     level = rng.uniform(0, 255 * max(0.0, 1 - gain)) if rng.integers(2) else 0.0
     tilt = rng.choice([0.0, 0.3, 0.8], p=[0.35, 0.4, 0.25]) * focal
     bend = np.zeros((0, 6))
@@ -323,29 +323,27 @@ def _matrix(scene: Scene, layer: Layer, time: float) -> np.ndarray:
         return own
     moved = scene.camera.at(time)
     rotation, _ = cv2.Rodrigues(moved[3:])
-    lens = np.diag([scene.focal, scene.focal, 1.0])
     # The image of a plane normal . X = distance from a camera that turned and travelled.
     seen = rotation + np.outer(moved[:3], layer.normal / layer.distance)
-    return lens @ seen @ np.linalg.inv(lens) @ own
+    lens = np.array([scene.focal, scene.focal, 1.0])
+    return (lens[:, None] * seen / lens) @ own
 
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return points (…, 2) as a homography maps them."""
-    x, y = points[..., 0], points[..., 1]
-    w = 1.0 / (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2])
-    return np.stack(
-        [
-            (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) * w,
-            (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]) * w,
-        ],
-        -1,
-    )
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()  # Python's numbers leave float32 as it is
+    x, y, out = points[..., 0], points[..., 1], np.empty_like(points)
+    out[..., 0] = a * x + b * y + c
+    out[..., 1] = d * x + e * y + f
+    if g or h or i != 1:
+        out /= (g * x + h * y + i)[..., None]
+    return out
 
 
 def _bending(layer: Layer, points: np.ndarray, time: float) -> np.ndarray:
     """Return how far unbent points (…, 2) of a layer lie from the bent ones: nothing at time 0."""
     out = np.zeros_like(points)
-    for across, down, u, v, phase, drift in layer.bend:
+    for across, down, u, v, phase, drift in layer.bend.tolist():
         wave = np.sin(u * points[..., 0] + v * points[..., 1] + phase + drift * time) * time
         out[..., 0] += across * wave
         out[..., 1] += down * wave
@@ -354,7 +352,7 @@ def _bending(layer: Layer, points: np.ndarray, time: float) -> np.ndarray:
 
 def _to_layer(scene: Scene, layer: Layer, points: np.ndarray, time: float) -> np.ndarray:
     """Return the layer's own coordinates of points of the picture (…, 2) at a time."""
-    points = _apply(np.linalg.inv(_matrix(scene, layer, time)).astype(points.dtype), points)
+    points = _apply(np.linalg.inv(_matrix(scene, layer, time)), points)
     return points + _bending(layer, points, time) if len(layer.bend) else points
 
 
@@ -413,37 +411,36 @@ def trace(
     scene: Scene, time: float, others: tuple[float, float], image_size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return flow (S, S, 4), visible (S, S, 2) and layers (S, S) of the picture at a time; see MovingScenes.truth."""
-    grid = _grid(image_size).astype(np.float64).reshape(-1, 2)
-    layers = np.zeros(len(grid), np.uint8)
+    grid = _grid(image_size)
+    layers = np.zeros(grid.shape[:2], np.uint8)
     for number, layer in enumerate(scene.layers[1:], 1):
-        layers[_covered(scene, layer, grid, time, image_size)] = number
-    flow = np.empty((len(grid), 4), np.float32)
-    visible = np.empty((len(grid), 2), bool)
+        top, bottom, left, right = _box(scene, layer, time, image_size)
+        part = grid[top:bottom, left:right]
+        layers[top:bottom, left:right][_covered(scene, layer, part, time, image_size)] = number
+    flow = np.empty((*grid.shape[:2], 4), np.float32)
+    visible = np.empty((*grid.shape[:2], 2), bool)
     for number in np.unique(layers):
-        at = np.flatnonzero(layers == number)
-        layer = scene.layers[number]
-        own = _to_layer(scene, layer, grid[at], time)
+        at = layers == number
+        layer, points = scene.layers[number], grid[at][:, None]
+        own = _to_layer(scene, layer, points, time)
         for k, other in enumerate(others):
             there = _from_layer(scene, layer, own, other)
-            flow[at, 2 * k : 2 * k + 2] = (there - grid[at])[:, ::-1] * image_size
-            seen = np.abs(there).max(-1) <= 0.5
+            flow[at, 2 * k : 2 * k + 2] = (there - points)[:, 0, ::-1] * image_size
+            seen = np.maximum(abs(there[..., 0]), abs(there[..., 1])) <= 0.5
             for front in scene.layers[number + 1 :]:
                 seen &= ~_covered(scene, front, there, other, image_size)
-            visible[at, k] = seen
-    shape_ = (image_size, image_size)
-    return flow.reshape(*shape_, 4), visible.reshape(*shape_, 2), layers.reshape(shape_)
+            visible[at, k] = seen[:, 0]
+    return flow, visible, layers
 
 
 def _covered(scene: Scene, layer: Layer, points: np.ndarray, time: float, image_size: int) -> np.ndarray:
-    """Return whether a layer covers points (N, 2) of the picture at a time, bool (N,)."""
+    """Return whether a layer covers points (H, W, 2) of the picture at a time, bool (H, W)."""
+    if not points.size:
+        return np.zeros(points.shape[:2], bool)
     own = _to_layer(scene, layer, points, time)
-    covered = np.zeros(len(points), bool)
-    near = np.flatnonzero(np.abs(own - layer.middle).max(-1) < 0.75 * layer.size)
     # OpenCV's pictures have less than 32768 rows.
-    for some in np.array_split(near, len(near) // 16384 + 1):
-        if len(some):
-            covered[some] = _cover(scene, layer, own[some][:, None], image_size)[:, 0, 0] > 127
-    return covered
+    parts = np.array_split(own, len(own) // 16384 + 1)
+    return np.concatenate([_cover(scene, layer, part, image_size)[..., 0] > 127 for part in parts])
 
 
 # Pictures
