@@ -233,6 +233,59 @@ MODELS = Registry(
             licence="Apache-2.0",
         ),
         ModelSpec(
+            name="pyramid_interpolator",
+            builder="kvzoo.models.pyramid_interpolator:pyramid_interpolator",
+            summary="the frames between two: motion matched over a pyramid, both frames warped, blended, repaired",
+            kind="translator",
+            loss="interpolation",
+            maps=("flow", "visibility", "trust", "warped", "estimates"),
+            terms={
+                "flow_error": Term(
+                    "kvzoo.models.pyramid_interpolator:flow_error",
+                    1.0,
+                    maps=("estimates",),
+                    help="distance of the flows of all levels from the true ones",
+                    truth=True,
+                ),
+                "visibility_error": Term(
+                    "kvzoo.models.pyramid_interpolator:visibility_error",
+                    10.0,
+                    maps=("visibility",),
+                    help="cross-entropy of the frame that a pixel is visible in, where it is one only",
+                    truth=True,
+                ),
+                "laplacian": Term(
+                    "kvzoo.models.pyramid_interpolator:laplacian",
+                    0.0,
+                    help="absolute error of the frames over four sizes",
+                ),
+                "warped_l1": Term(
+                    "kvzoo.models.pyramid_interpolator:warped_l1",
+                    50.0,
+                    maps=("warped",),
+                    help="absolute error of the blend before its repair, on -1..1",
+                ),
+            },
+            options={
+                "frames_in": Option("int", 2, "frames that are given: the first and the last", choices=(2,)),
+                "frames_out": Option("int", 1, "frames that are made between them", minimum=1),
+                "image_size": Option("int", 128, "height and width in pixels", minimum=8, multiple_of=4),
+                "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
+                "channels_out": Option("int", None, "the same as channels", choices=(1, 3)),
+                "width": Option(
+                    "int", 32, "filters at a quarter of the size, an even number", minimum=2, multiple_of=2
+                ),
+                "levels": Option("int", None, "of the pyramid; as many as the size allows by default", minimum=1),
+            },
+            tiny={"frames_in": 2, "frames_out": 3, "image_size": 16, "width": 4},
+            optimizer={"name": "adam", "learning_rate": 1e-3},
+            parameters={"network": 1},
+            macs=1,
+            paper='Sun et al., "PWC-Net", CVPR 2018, arXiv 1709.02371; Jin et al., "Enhanced Bi-directional Motion '
+            'Estimation for Video Frame Interpolation", WACV 2023, arXiv 2206.08572',
+            licence="Apache-2.0",
+        ),
+        ModelSpec(
             name="speednet",
             builder="kvzoo.models.speednet:speednet",
             summary="a clip to one logit: is it sped up?",
@@ -394,6 +447,18 @@ LOSSES = Registry(
             sampler="interpolate",
             example=".fit(inputs, targets)",
         ),
+        LossSpec(
+            name="interpolation",
+            builder="kvzoo.losses.interpolation:Interpolation",
+            summary="the frames between two against the true ones, their motion against the true motion where it is known",
+            options={
+                "l1_weight": Option("float", 100.0, "of the mean absolute error on -1..1", minimum=0),
+                "terms": Option("dict[str, float]", None, "weights of the model's own terms, by name"),
+            },
+            kinds=("translator",),
+            sampler="interpolate",
+            example=".fit(inputs, targets)",
+        ),
     ),
 )
 
@@ -502,6 +567,26 @@ SOURCES = Registry(
             version=1,
             labels=True,
             groups="body",
+        ),
+        SourceSpec(
+            name="moving_scenes",
+            builder="kvzoo.data.moving_scenes:MovingScenes",
+            summary="layered scenes like photographs in motion, with exact flow, visibility and layers",
+            options={
+                "videos": Option("int", 4000, "videos to draw", minimum=1),
+                "frames": Option("int", 3, "frames of a video", minimum=2),
+                "motion": Option(
+                    "float",
+                    0.25,
+                    "farthest way from first to last frame, in parts of the side",
+                    minimum=0.0,
+                    maximum=0.5,
+                ),
+                "effects": Option("bool", True, "light, motion blur, softness, noise and compression"),
+                "seed": Option("int", 0, "seed of the scenes", minimum=0),
+            },
+            version=1,
+            groups="scene",
         ),
         SourceSpec(
             name="speed_spans",
@@ -627,6 +712,15 @@ SAMPLERS = Registry(
                 "zoom": Option(
                     "float", 0.0, "share of its size that such a crop grows by a frame", minimum=0.0, maximum=0.09
                 ),
+            },
+            makes="inputs and targets",
+        ),
+        SamplerSpec(
+            name="interpolate_truth",
+            builder="kvzoo.data.interpolate_truth:InterpolateTruth",
+            summary="as interpolate, and in training the true motion, of a source that knows it",
+            options={
+                "augment": Option("bool", True, "training examples are mirrored, turned, reversed and recoloured")
             },
             makes="inputs and targets",
         ),

@@ -125,12 +125,14 @@ class Term:
         weight: the reference weight; a recipe weighs it anew by its name, and 0 turns it off.
         maps: the maps that it reads; it is left out of a network that lacks one.
         help: what it is.
+        truth: whether it reads the true motion, `flow` and `visible`, of inputs that have it.
     """
 
     function: str
     weight: float = 1.0
     maps: tuple[str, ...] = ()
     help: str = ""
+    truth: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "maps", tuple(self.maps))

@@ -20,7 +20,7 @@ import av
 import cv2
 import numpy as np
 
-from kvzoo.data.scene_textures import SHAPE_SIDE, SIDE, palette, pyramid, shape, texture
+from kvzoo.data.scene_textures import SHAPE_SIDE, SIDE, pyramid, shape, texture
 from kvzoo.data.source import Source, Video, square
 
 FPS = 25.0
@@ -47,13 +47,9 @@ class MovingScenes(Source):
 
     version = 1
 
-    def __init__(
-        self, videos: int = 4000, frames: int = 3, motion: float = 0.25, effects: bool = True, seed: int = 0
-    ):
+    def __init__(self, videos: int = 4000, frames: int = 3, motion: float = 0.25, effects: bool = True, seed: int = 0):
         self._seed, self._motion, self._effects = seed, motion, effects
-        super().__init__(
-            Video(f"scene{i:06d}", frames, FPS, f"scene{i:06d}", key=(i, frames)) for i in range(videos)
-        )
+        super().__init__(Video(f"scene{i:06d}", frames, FPS, f"scene{i:06d}", key=(i, frames)) for i in range(videos))
 
     travels = ("_seed", "_motion", "_effects")
 
@@ -223,7 +219,9 @@ def draw_scene(seed: int, index: int, motion: float, effects: bool) -> Scene:
         # Displacements are nearly proportional to the path's numbers.
         for _ in range(3):
             went = _displacement(scene, ground)
-            scene = Scene(seed, scene.layers, focal, _scaled(scene.camera, min(30.0, reach / max(went, 1e-9))), Effects())
+            scene = Scene(
+                seed, scene.layers, focal, _scaled(scene.camera, min(30.0, reach / max(went, 1e-9))), Effects()
+            )
 
     for layer in layers[1:]:
         if layer.fixed or rng.uniform() < 0.2:
@@ -266,9 +264,10 @@ def _layer(rng: np.random.Generator, form: int | None, focal: float, depth: floa
         count = int(rng.integers(1, 4))
         # The gradient of the bending stays well below 1, so that it can be inverted.
         frequencies = rng.normal(0, 8, (count, 2))
-        strength = rng.uniform(-1, 1, (count, 2)) * (
-            rng.uniform(0.02, 0.5) / (count * np.maximum(1, np.hypot(*frequencies.T)))
-        )[:, None]
+        strength = (
+            rng.uniform(-1, 1, (count, 2))
+            * (rng.uniform(0.02, 0.5) / (count * np.maximum(1, np.hypot(*frequencies.T))))[:, None]
+        )
         bend = np.concatenate([strength, frequencies, rng.uniform(-7, 7, (count, 2))], axis=1)
     return Layer(
         texture=int(rng.integers(TEXTURES)),
@@ -299,12 +298,22 @@ def _effects(rng: np.random.Generator) -> Effects:
     return Effects(
         exposure=rng.normal(0, 0.05) * some(0.2),
         light=(rng.uniform(0.03, 0.35), way()) if some(0.25) else None,
-        shadow=(rng.uniform(0.15, 0.6), int(rng.integers(SHAPES)), rng.uniform(0.3, 1.5), rng.uniform(-0.5, 0.5, 2), way())
+        shadow=(
+            rng.uniform(0.15, 0.6),
+            int(rng.integers(SHAPES)),
+            rng.uniform(0.3, 1.5),
+            rng.uniform(-0.5, 0.5, 2),
+            way(),
+        )
         if some(0.2)
         else None,
         shutter=rng.uniform(0.1, 0.5) if some(0.3) else 0.0,
-        blur=float(rng.choice([0.0, rng.uniform(0.35, 0.7), rng.uniform(0.7, 1.6), -rng.uniform(0.2, 0.8)], p=[0.3, 0.5, 0.1, 0.1])),
-        noise=(rng.uniform(0, 0.5), _log_uniform(rng, 0.2, 6.0), rng.choice([0.0, 0.5, 0.8])) if some(0.5) else (0, 0, 0),
+        blur=(0.0, rng.uniform(0.35, 0.7), rng.uniform(0.7, 1.6), -rng.uniform(0.2, 0.8))[
+            rng.choice(4, p=[0.3, 0.5, 0.1, 0.1])
+        ],
+        noise=(rng.uniform(0, 0.5), _log_uniform(rng, 0.2, 6.0), rng.choice([0.0, 0.5, 0.8]))
+        if some(0.5)
+        else (0, 0, 0),
         codec=(codec, int(rng.integers(35, 92) if codec == "jpeg" else rng.integers(18, 36))),
     )
 

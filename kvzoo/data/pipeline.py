@@ -84,10 +84,18 @@ class Clips:
             )
             for i, (indices, shape) in enumerate(zip(plan, self.shapes, strict=True))
         )
+        if rng is not None and self.sampler.truth:
+            clips += (self._truth(video, plan, self.shapes[0][1]),)
         example = self.sampler.example(clips, rng)
         if any(shape[1] != shape[2] for shape in self.shapes):
             example = tuple(_centre(clip, *shape[1:3]) for clip, shape in zip(example, self.shapes, strict=True))
         return (*example, np.int32(self.classes.index(video.label))) if self.classes else example
+
+    def _truth(self, video: Video, plan: Plan, image_size: int) -> np.ndarray:
+        """Return the true motion of a plan's frames; see InterpolateTruth."""
+        (first, last), times = plan
+        flow, visible, _ = self.source.truth(video, first, last, times, image_size // 2)
+        return np.concatenate([flow, visible], axis=-1, dtype=np.float32)
 
     def cover(self, limit: int) -> list[tuple[Video, Plan]]:
         """Return at most `limit` fixed examples, spread evenly over videos and over time."""
@@ -261,6 +269,9 @@ def _open(section: dict, shapes: Sequence[Sequence[int]]) -> tuple[Clips, list[S
     sampler = catalog.SAMPLERS.get(sampler.pop("name")).load()(*(shape[0] for shape in shapes), **sampler)
     spec = catalog.SOURCES.get(section["source"])
     source = spec.load()(**fetched(spec, {name: section[name] for name in spec.options}))
+    if sampler.truth and not hasattr(source, "truth"):
+        name = section["sampler"]["name"]
+        raise InputError(f"the sampler {name} requires a source that knows its motion. Received: {section['source']}")
     videos = source.videos
     if section["group"] and videos:
         videos = regroup(videos, section["group"])

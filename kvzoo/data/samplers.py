@@ -21,11 +21,13 @@ class Sampler:
         needs: frames that a video must have.
         classes: names of the labels that the sampler itself gives to examples, 0 first; empty where it gives none.
         sizes_vary: whether batches come in several sizes.
+        truth: whether training examples carry the true motion, which the source must know.
     """
 
     needs: int
     classes: tuple[str, ...] = ()
     sizes_vary = False
+    truth = False
 
     def draw(self, length: int, rng: np.random.Generator) -> Plan:
         """Return a random plan for a video of `length` frames."""

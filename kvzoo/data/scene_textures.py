@@ -323,7 +323,9 @@ def shape(seed: tuple[int, ...]) -> np.ndarray:
             start, angle, length, thick = tips.pop(0)
             for _ in range(2):
                 turn = angle + rng.normal(0, 0.5)
-                end = np.clip(start + length * rng.uniform(0.5, 1.1) * np.array([math.cos(turn), math.sin(turn)]), -1, 1)
+                end = np.clip(
+                    start + length * rng.uniform(0.5, 1.1) * np.array([math.cos(turn), math.sin(turn)]), -1, 1
+                )
                 cv2.line(mask, *at(start, end), 255, max(2, round(thick)))
                 if rng.integers(3) == 0:
                     cv2.circle(mask, at(end)[0], int(fine * rng.uniform(0.01, 0.04)), 255, -1)

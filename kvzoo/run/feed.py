@@ -71,7 +71,9 @@ class TrainingExamples(Feed):
 
         if isinstance(self._dataset, tf.data.Dataset):
             return self._dataset
-        signature = tuple(tf.TensorSpec(self._shape(array), array.dtype) for array in next(iter(self._dataset)))
+        signature = keras.tree.map_structure(
+            lambda array: tf.TensorSpec(self._shape(array), array.dtype), next(iter(self._dataset))
+        )
         return self._through_tf_data(self._batches, signature, ahead=2)
 
     def _shape(self, array) -> tuple[int | None, ...]:

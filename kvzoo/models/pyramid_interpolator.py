@@ -1,0 +1,348 @@
+"""Pyramid interpolator: the frames between two, by motion that is matched over a pyramid of any height.
+
+For each time t between two frames, motion is estimated at t itself, coarse to fine: both frames' features are warped
+to t by what is known so far, matched against each other around each pixel, and the velocities corrected. The levels of
+the pyramid share their weights, so that a network trained on small crops gets further levels for the larger motion of
+larger frames. Both frames are warped at full size, blended by visibility and repaired.
+
+Source: the warped features, the matching around each pixel and the correction over a pyramid follow PWC-Net (Sun et
+al., CVPR 2018, arXiv 1709.02371); matching both frames at the time between them follows BMBC (Park et al., ECCV 2020,
+arXiv 2007.12622); one network for all levels SPyNet (Ranjan and Black, CVPR 2017, arXiv 1611.00850) and, for
+interpolation, EBME (Jin et al., WACV 2023, arXiv 2206.08572); repair from warped frames RIFE (Huang et al., ECCV
+2022, arXiv 2011.06294).
+What differs: small, for processors (27,000 multiply-accumulates a pixel); the most likely displacement of the matching
+is added to the velocities directly, so that even a fresh network matches blocks and only learns to do it better;
+velocities are the same for all times where motion is steady: (t to 0) = -t v0, (t to 1) = (1 - t) v1.
+
+    frames 0 and 1 (H, W, C), and at 1/2, 1/4, … of their size
+      each: features at its 1/2 and 1/4             w / 2, w; the same weights for all
+      coarsest to finest, at 1/4 of each size:
+        features warped to t, their matches         (2 * REACH + 1)^2 displacements
+        velocities, visibility, hidden features     4, 1, w; the same weights for all
+      1/2: frames and features warped, matched, velocities corrected
+      full: both frames warped
+      1/2: visibility, trust and repair, up by a transposed convolution
+      full: blended by visibility, mixed with the cross-fade by trust, repaired
+    middle frames (m, H, W, C)
+"""
+
+import keras
+from keras import layers, ops
+
+from kvzoo.models.warp import warp
+
+REACH = 3  # displacements that are matched, in pixels of a level
+SHARPNESS = 12.0  # of the choice among displacements
+COARSEST = 6  # pixels of the shorter side, at least, where the motion is first looked for
+
+
+def pyramid_interpolator(
+    frames_in: int = 2,
+    frames_out: int = 1,
+    image_size: int | tuple[int, int] = 128,
+    channels: int = 3,
+    channels_out: int | None = None,
+    width: int = 32,
+    levels: int | None = None,
+) -> keras.Model:
+    """Build the pyramid interpolator.
+
+    Weights depend on width and channels only.
+
+    Args:
+        frames_in: 2, the first and the last frame.
+        frames_out: m, middle frames at equal distances.
+        image_size: height and width of a frame in pixels; a pair where they differ.
+        channels: 1 (grey) or 3 (RGB).
+        channels_out: the same as `channels`, which None stands for.
+        width: filters at a quarter of the size; twice as many where motion is corrected.
+        levels: of the pyramid; as many as the size allows when None.
+
+    Returns:
+        A functional model, "inputs" (B, 2, H, W, C) in -1..1 to (B, m, H, W, C) in -1..1. Of its layers,
+        `flow` gives the flows (B, m, H, W, 4) in pixels, down and right, to the first frame and to the last;
+        `visibility` (B, m, H, W, 1) the first frame's share of the blend; `trust` (B, m, H, W, 1) what is not the
+        cross-fade's share; `warped` (B, m, H, W, C) both before the repair; `estimates` (B, m, H/2, W/2, levels + 1, 4)
+        the flows of all levels, coarse to fine, in pixels of half the size.
+
+    Raises:
+        ValueError: frames_in is not 2, sizes under 8, other channels out than in.
+    """
+    height, across = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if frames_in != 2:
+        raise ValueError(f"pyramid_interpolator: frames_in must be 2, the first and the last. Received: {frames_in}")
+    if channels_out not in (None, channels):
+        raise ValueError(f"pyramid_interpolator: channels_out must be channels, {channels}. Received: {channels_out}")
+    if min(height, across) < 8 or height % 4 or across % 4:
+        raise ValueError(
+            f"pyramid_interpolator: image_size must be a multiple of 4, at least 8. Received: {image_size}"
+        )
+    if levels is None:
+        levels = 1
+        while min(height, across) / 2 ** (levels + 2) >= COARSEST:
+            levels += 1
+
+    features, correct, refine, finish = encoder(width), corrector(width), refiner(width), finisher(width, channels)
+    times = [(k + 1) / (frames_out + 1) for k in range(frames_out)]
+    inputs = keras.Input((2, height, across, channels), name="inputs")
+    unit = 4 * 2 ** (levels - 1)
+    padding = ((0, 0), (0, -height % unit), (0, -across % unit), (0, 0))
+    padded = folded(inputs)
+    if any(sum(pad) for pad in padding):
+        padded = ops.pad(padded, padding, mode="symmetric")
+    rows, columns = padded.shape[1:3]
+
+    pyramid, frame = [], padded
+    for level in range(levels):
+        if level:
+            frame = ops.average_pool(frame, 2, 2)
+        pyramid.append(features(frame))
+
+    state, estimates = None, []
+    for level in reversed(range(levels)):
+        _, quarter = pyramid[level]
+        if state is None:
+            ones = ops.ones_like(unfolded(quarter, 2)[:, :1, :, :, :1])
+            plane = folded(ops.repeat(ones, frames_out, axis=1))
+            motion, hidden = ops.repeat(0.0 * plane, 5, axis=-1), ops.repeat(0.0 * plane, width, axis=-1)
+        else:
+            motion, hidden = state
+            motion, hidden = faster(double(motion)), double(hidden)
+        state = correct(unfolded(quarter, 2), motion, hidden, times)
+        estimates.append(enlarged(state[0], 2 ** (level + 1), frames_out))
+
+    motion, hidden = (double(x) for x in state)
+    small = ops.average_pool(padded, 2, 2)
+    half = ops.concatenate([small, pyramid[0][0]], axis=-1)
+    motion, hidden = refine(unfolded(half, 2), faster(motion), hidden, times)
+    estimates.append(enlarged(motion, 1, frames_out))
+    stacked = ops.stack(estimates, axis=4)[:, :, : height // 2, : across // 2]
+    estimates = layers.Identity(name="estimates", dtype="float32")(stacked)
+
+    # The finest of them in pixels of the full size.
+    flow = unfolded(2.0 * double(folded(estimates[:, :, :, :, -1])), frames_out)
+    flow = layers.Identity(name="flow", dtype="float32")(flow)
+    first, last = warp(inputs[:, 0], flow[..., :2]), warp(inputs[:, 1], flow[..., 2:])
+
+    # Below, frames are padded again to what half the size wants.
+    both = folded(ops.concatenate([first, last], axis=-1))
+    if any(sum(pad) for pad in padding):
+        both = ops.pad(both, padding, mode="symmetric")
+    blocks = ops.reshape(both, (-1, rows // 2, 2, columns // 2, 2, 2 * channels))
+    blocks = ops.reshape(ops.transpose(blocks, (0, 1, 3, 2, 4, 5)), (-1, rows // 2, columns // 2, 8 * channels))
+    last_words = finish(ops.concatenate([blocks, motion, hidden, time_plane(motion, times)], axis=-1))
+    last_words = unfolded(ops.cast(last_words, "float32"), frames_out)[:, :, :height, :across]
+
+    time = ops.reshape(ops.convert_to_tensor(times, "float32"), (1, frames_out, 1, 1, 1))
+    # Without evidence the nearer frame counts more.
+    evidence = ops.cast(double(motion[..., 4:]), "float32")
+    seen = (
+        unfolded(evidence, frames_out)[:, :, :height, :across]
+        + last_words[..., :1]
+        + ops.log((1.0 - time) / time)
+    )
+    visibility = layers.Activation("sigmoid", name="visibility", dtype="float32")(seen)
+    trust = layers.Activation("sigmoid", name="trust", dtype="float32")(last_words[..., 1:2] + 3.0)
+    warped = visibility * first + (1.0 - visibility) * last
+    fade = (1.0 - time) * inputs[:, :1] + time * inputs[:, 1:]
+    warped = layers.Identity(name="warped", dtype="float32")(trust * warped + (1.0 - trust) * fade)
+    outputs = ops.clip(warped + last_words[..., 2:], -1.0, 1.0)
+    return keras.Model(inputs, outputs, name="pyramid_interpolator")
+
+
+# Blocks. Each is made once and called on every level.
+
+
+def conv(filters: int, size: int = 3, strides: int = 1, dilation: int = 1):
+    """Return a convolution with a leaky ReLU."""
+    one = layers.Conv2D(filters, size, strides, "same", dilation_rate=dilation, kernel_initializer="he_normal")
+    return lambda x: ops.leaky_relu(one(x), 0.1)
+
+
+def head(filters: int):
+    """Return a 3x3 convolution that begins at zero."""
+    return layers.Conv2D(filters, 3, padding="same", kernel_initializer="zeros")
+
+
+def encoder(width: int):
+    """Return features(frames (N, H, W, C)) -> at half and at a quarter of the size, width / 2 and width channels."""
+    steps = conv(width // 2, 3, 2), conv(width, 3, 2), conv(width)
+
+    def features(frames):
+        half = steps[0](frames)
+        return half, steps[2](steps[1](half))
+
+    return features
+
+
+def corrector(width: int):
+    """Return correct(features (B, 2, h, w, C), motion, hidden, times) -> motion, hidden of one level."""
+    squeeze, steps = conv(2 * width, 1), [conv(2 * width), conv(2 * width, dilation=2), conv(2 * width)]
+    remember, change, gate = conv(width), head(5), head(1)
+
+    def correct(pairs, motion, hidden, times):
+        first, last = warped_pair(pairs, motion, times)
+        matched, displacement = matches(first, last, times)
+        x = ops.concatenate([first, last, matched, displacement, motion, hidden, time_plane(motion, times)], axis=-1)
+        x = squeeze(x)
+        for step in steps:
+            x = step(x)
+        found = ops.sigmoid(gate(x)) * displacement
+        found = ops.concatenate([found, found, ops.zeros_like(found[..., :1])], axis=-1)
+        return motion + found + change(x), remember(x)
+
+    return correct
+
+
+def refiner(width: int):
+    """Return refine(frames and features (B, 2, h, w, C), motion, hidden, times) -> motion, hidden at half the size."""
+    squeeze, steps, change = conv(width, 1), [conv(width), conv(width)], head(5)
+
+    def refine(pairs, motion, hidden, times):
+        first, last = warped_pair(pairs, motion, times)
+        x = ops.concatenate([first, last, first - last, motion, hidden, time_plane(motion, times)], axis=-1)
+        x = squeeze(x)
+        for step in steps:
+            x = step(x)
+        return motion + change(x), x
+
+    return refine
+
+
+def finisher(width: int, channels: int):
+    """Return finish(what is known (N, h, w, C)) -> logits of visibility and trust, and the repair, at twice the size."""
+    steps = [conv(width), conv(width)]
+    up = layers.Conv2DTranspose(2 + channels, 4, 2, "same", kernel_initializer="zeros")
+
+    def finish(x):
+        for step in steps:
+            x = step(x)
+        return up(x)
+
+    return finish
+
+
+# Functions of tensors. Times of a pair lie in the batch: (B * m, h, w, C).
+
+
+def folded(x):
+    """(B, n, H, W, C) to (B * n, H, W, C)."""
+    return ops.reshape(x, (-1, *x.shape[2:]))
+
+
+def unfolded(x, count: int):
+    """(B * n, H, W, C) to (B, n, H, W, C)."""
+    return ops.reshape(x, (-1, count, *x.shape[1:]))
+
+
+def double(x):
+    """Twice the size, bilinearly."""
+    return layers.UpSampling2D(2, interpolation="bilinear")(x)
+
+
+def faster(motion):
+    """Velocities of twice the size: twice as many pixels."""
+    return ops.concatenate([2.0 * motion[..., :4], motion[..., 4:]], axis=-1)
+
+
+def enlarged(motion, times_larger: int, count: int):
+    """Return the flows of a level as the pixels of a larger one have them, (B, m, H, W, 4)."""
+    flow = float(times_larger) * flows(motion, [(k + 1) / (count + 1) for k in range(count)])
+    if times_larger > 1:
+        flow = layers.UpSampling2D(times_larger, interpolation="nearest")(flow)
+    return unfolded(flow, count)
+
+
+def time_plane(like, times: list[float]):
+    """Return the time of each pixel, (B * m, h, w, 1)."""
+    ones = unfolded(ops.ones_like(like[..., :1]), len(times))
+    return folded(ones * ops.cast(ops.reshape(ops.convert_to_tensor(times), (1, -1, 1, 1, 1)), ones.dtype))
+
+
+def flows(motion, times: list[float]):
+    """Return the flows from t to 0 and to 1, (B * m, h, w, 4), of motion (B * m, h, w, 5)."""
+    time = time_plane(motion, times)
+    return ops.concatenate([-time * motion[..., :2], (1.0 - time) * motion[..., 2:4]], axis=-1)
+
+
+def warped_pair(pairs, motion, times: list[float]):
+    """Return both frames' features as they are at each time, two tensors (B * m, h, w, C)."""
+    flow = unfolded(flows(motion, times), len(times))
+    return folded(warp(pairs[:, 0], flow[..., :2])), folded(warp(pairs[:, 1], flow[..., 2:]))
+
+
+def matches(first, last, times: list[float]):
+    """Match features warped to a time, (B * m, h, w, C), with each other around each pixel.
+
+    Returns:
+        Correlations (B * m, h, w, (2 * REACH + 1)^2) of what moves by each displacement, to the last frame from the
+        first, and passes the pixel at the time; and the most likely displacement (B * m, h, w, 2), down and right.
+    """
+    rows, columns, channels = first.shape[1:]
+    count, side = len(times), 2 * REACH + 1
+    wide = columns + 2 * REACH
+    # Of zero mean and unit variance over the channels: their mean product is a correlation.
+    first, last = (normalized(x) for x in (first, last))
+    first = ops.pad(first, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)))
+    last = ops.pad(last, ((0, 0), (2 * REACH, 2 * REACH), (2 * REACH, 2 * REACH), (0, 0)))
+    volumes = []
+    for k, time in enumerate(times):
+        # Before the time by so many pixels, after it by the rest.
+        before = [int((time * d + REACH) // 1) - REACH for d in range(-REACH, REACH + 1)]
+        a, b = (unfolded(x, count)[:, k] for x in (first, last))
+        a = ops.stack([a[:, REACH - s : REACH - s + rows] for s in before], axis=1)
+        b = ops.stack(
+            [b[:, REACH - s + i : REACH - s + i + rows] for i, s in enumerate(before)],
+            axis=1,
+        )
+        # Rows against rows: of all products the diagonals are wanted, which a longer row lays one below the other.
+        product = ops.matmul(a, ops.swapaxes(b, -1, -2)) / channels
+        product = ops.reshape(product, (-1, side, rows, wide * (wide + 2 * REACH)))
+        product = ops.pad(product, ((0, 0), (0, 0), (0, 0), (0, wide)))
+        product = ops.reshape(product, (-1, side, rows, wide, wide + 2 * REACH + 1))[..., :side]
+        volumes.append(
+            ops.stack([product[:, :, :, REACH - s : REACH - s + columns, i] for i, s in enumerate(before)], axis=-1)
+        )
+    volume = ops.stack(volumes, axis=1)  # B, m, displacement down, h, w, across
+    volume = ops.reshape(ops.transpose(volume, (0, 1, 3, 4, 2, 5)), (-1, rows, columns, side * side))
+    share = ops.softmax(SHARPNESS * volume, axis=-1)
+    offsets = [[d, e] for d in range(-REACH, REACH + 1) for e in range(-REACH, REACH + 1)]
+    return volume, ops.matmul(share, ops.convert_to_tensor(offsets, share.dtype))
+
+
+def normalized(x):
+    """Return features of zero mean and unit variance over their channels."""
+    x = x - ops.mean(x, axis=-1, keepdims=True)
+    return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-4)
+
+
+# Terms of its loss
+
+
+def flow_error(inputs, outputs):
+    """How far the flows of all levels are from the true ones, in pixels, large errors counting less: (e + 0.01)^0.7."""
+    error = ops.abs(outputs["estimates"] - ops.expand_dims(inputs["flow"], 4))
+    return ops.mean(ops.power(ops.sum(error, axis=-1) / 2.0 + 0.01, 0.7))
+
+
+def visibility_error(inputs, outputs):
+    """The cross-entropy of the frame that a pixel is visible in, of those that are in one only, per pixel of all."""
+    seen = ops.average_pool(folded(outputs["visibility"]), 2, 2)
+    first, last = (folded(inputs["visible"][..., k : k + 1]) for k in range(2))
+    right = first * (1.0 - last) * ops.log(seen + 1e-4) + last * (1.0 - first) * ops.log(1.0 - seen + 1e-4)
+    return -ops.mean(right)
+
+
+def laplacian(inputs, outputs):
+    """The absolute error of what each of four sizes adds to the next smaller one, of the frames."""
+    error, total = folded(outputs["clip"] - inputs["targets"]), 0.0
+    for level in range(4):
+        small = ops.average_pool(error, 2, 2)
+        total = total + 2.0**level * ops.mean(ops.abs(error - layers.UpSampling2D(2)(small)))
+        error = small
+    return total / 4.0
+
+
+def warped_l1(inputs, outputs):
+    """The absolute error of the blend before its repair."""
+    return ops.mean(ops.abs(outputs["warped"] - inputs["targets"]))
