@@ -85,10 +85,11 @@ def pyramid_interpolator(
     features, correct, refine, finish = encoder(width), corrector(width), refiner(width), finisher(width, channels)
     times = [(k + 1) / (frames_out + 1) for k in range(frames_out)]
     inputs = keras.Input((2, height, across, channels), name="inputs")
-    unit = 4 * 2 ** (levels - 1)
+    unit = 4 * 2 ** (levels - 1)  # a size that every level halves is a multiple of it
     padding = ((0, 0), (0, -height % unit), (0, -across % unit), (0, 0))
     padded = folded(inputs)
-    if any(sum(pad) for pad in padding):
+    pads = any(sum(pad) for pad in padding)
+    if pads:
         padded = ops.pad(padded, padding, mode="symmetric")
     rows, columns = padded.shape[1:3]
 
@@ -116,37 +117,36 @@ def pyramid_interpolator(
     half = ops.concatenate([small, pyramid[0][0]], axis=-1)
     motion, hidden = refine(unfolded(half, 2), faster(motion), hidden, times)
     estimates.append(enlarged(motion, 1, frames_out))
-    stacked = ops.stack(estimates, axis=4)[:, :, : height // 2, : across // 2]
+    stacked = span(span(ops.stack(estimates, axis=4), 0, height // 2, 2), 0, across // 2, 3)
     estimates = layers.Identity(name="estimates", dtype="float32")(stacked)
 
     # The finest of them in pixels of the full size.
-    flow = unfolded(2.0 * double(folded(estimates[:, :, :, :, -1])), frames_out)
+    flow = unfolded(2.0 * double(folded(ops.unstack(estimates, levels + 1, axis=4)[-1])), frames_out)
     flow = layers.Identity(name="flow", dtype="float32")(flow)
-    first, last = warp(inputs[:, 0], flow[..., :2]), warp(inputs[:, 1], flow[..., 2:])
+    before, after = split(flow, 2, 2)
+    first, last = warp(inputs[:, 0], before), warp(inputs[:, 1], after)
 
     # Below, frames are padded again to what half the size wants.
     both = folded(ops.concatenate([first, last], axis=-1))
-    if any(sum(pad) for pad in padding):
+    if pads:
         both = ops.pad(both, padding, mode="symmetric")
     blocks = ops.reshape(both, (-1, rows // 2, 2, columns // 2, 2, 2 * channels))
     blocks = ops.reshape(ops.transpose(blocks, (0, 1, 3, 2, 4, 5)), (-1, rows // 2, columns // 2, 8 * channels))
     last_words = finish(ops.concatenate([blocks, motion, hidden, time_plane(motion, times)], axis=-1))
-    last_words = unfolded(ops.cast(last_words, "float32"), frames_out)[:, :, :height, :across]
+    last_words = ops.concatenate([last_words, double(split(motion, 4, 1)[1])], axis=-1)
+    last_words = unfolded(ops.cast(last_words, "float32"), frames_out)
+    last_words = span(span(last_words, 0, height, 2), 0, across, 3)
+    blend, mix, repair, evidence = split(last_words, 1, 1, channels, 1)
 
     time = ops.reshape(ops.convert_to_tensor(times, "float32"), (1, frames_out, 1, 1, 1))
     # Without evidence the nearer frame counts more.
-    evidence = ops.cast(double(motion[..., 4:]), "float32")
-    seen = (
-        unfolded(evidence, frames_out)[:, :, :height, :across]
-        + last_words[..., :1]
-        + ops.log((1.0 - time) / time)
-    )
+    seen = evidence + blend + ops.log((1.0 - time) / time)
     visibility = layers.Activation("sigmoid", name="visibility", dtype="float32")(seen)
-    trust = layers.Activation("sigmoid", name="trust", dtype="float32")(last_words[..., 1:2] + 3.0)
+    trust = layers.Activation("sigmoid", name="trust", dtype="float32")(mix + 3.0)
     warped = visibility * first + (1.0 - visibility) * last
     fade = (1.0 - time) * inputs[:, :1] + time * inputs[:, 1:]
     warped = layers.Identity(name="warped", dtype="float32")(trust * warped + (1.0 - trust) * fade)
-    outputs = ops.clip(warped + last_words[..., 2:], -1.0, 1.0)
+    outputs = ops.clip(warped + repair, -1.0, 1.0)
     return keras.Model(inputs, outputs, name="pyramid_interpolator")
 
 
@@ -188,7 +188,7 @@ def corrector(width: int):
         for step in steps:
             x = step(x)
         found = ops.sigmoid(gate(x)) * displacement
-        found = ops.concatenate([found, found, ops.zeros_like(found[..., :1])], axis=-1)
+        found = ops.concatenate([found, found, 0.0 * split(found, 1, 1)[0]], axis=-1)
         return motion + found + change(x), remember(x)
 
     return correct
@@ -235,6 +235,19 @@ def unfolded(x, count: int):
     return ops.reshape(x, (-1, count, *x.shape[1:]))
 
 
+def split(x, *sizes: int):
+    """Split channels into parts of these sizes; a slice's gradient is slow on TensorFlow, a split's is not."""
+    ends = [sum(sizes[:i]) for i in range(1, len(sizes))]
+    return ops.split(x, ends, axis=-1)
+
+
+def span(x, start: int, size: int, axis: int):
+    """Return x[…, start : start + size, …] along an axis, for the same reason."""
+    whole = x.shape[axis]
+    ends = [start, start + size]
+    return ops.split(x, ends, axis=axis)[1] if size < whole else x
+
+
 def double(x):
     """Twice the size, bilinearly."""
     return layers.UpSampling2D(2, interpolation="bilinear")(x)
@@ -242,7 +255,7 @@ def double(x):
 
 def faster(motion):
     """Velocities of twice the size: twice as many pixels."""
-    return ops.concatenate([2.0 * motion[..., :4], motion[..., 4:]], axis=-1)
+    return motion * ops.convert_to_tensor([2.0, 2.0, 2.0, 2.0, 1.0], motion.dtype)
 
 
 def enlarged(motion, times_larger: int, count: int):
@@ -262,13 +275,15 @@ def time_plane(like, times: list[float]):
 def flows(motion, times: list[float]):
     """Return the flows from t to 0 and to 1, (B * m, h, w, 4), of motion (B * m, h, w, 5)."""
     time = time_plane(motion, times)
-    return ops.concatenate([-time * motion[..., :2], (1.0 - time) * motion[..., 2:4]], axis=-1)
+    before, after, _ = split(motion, 2, 2, 1)
+    return ops.concatenate([-time * before, (1.0 - time) * after], axis=-1)
 
 
 def warped_pair(pairs, motion, times: list[float]):
     """Return both frames' features as they are at each time, two tensors (B * m, h, w, C)."""
-    flow = unfolded(flows(motion, times), len(times))
-    return folded(warp(pairs[:, 0], flow[..., :2])), folded(warp(pairs[:, 1], flow[..., 2:]))
+    before, after = split(unfolded(flows(motion, times), len(times)), 2, 2)
+    first, last = ops.unstack(pairs, 2, axis=1)
+    return folded(warp(first, before)), folded(warp(last, after))
 
 
 def matches(first, last, times: list[float]):
@@ -285,24 +300,20 @@ def matches(first, last, times: list[float]):
     first, last = (normalized(x) for x in (first, last))
     first = ops.pad(first, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)))
     last = ops.pad(last, ((0, 0), (2 * REACH, 2 * REACH), (2 * REACH, 2 * REACH), (0, 0)))
+    firsts, lasts = (ops.unstack(unfolded(x, count), count, axis=1) for x in (first, last))
     volumes = []
     for k, time in enumerate(times):
         # Before the time by so many pixels, after it by the rest.
         before = [int((time * d + REACH) // 1) - REACH for d in range(-REACH, REACH + 1)]
-        a, b = (unfolded(x, count)[:, k] for x in (first, last))
-        a = ops.stack([a[:, REACH - s : REACH - s + rows] for s in before], axis=1)
-        b = ops.stack(
-            [b[:, REACH - s + i : REACH - s + i + rows] for i, s in enumerate(before)],
-            axis=1,
-        )
+        a = ops.stack([span(firsts[k], REACH - s, rows, 1) for s in before], axis=1)
+        b = ops.stack([span(lasts[k], REACH - s + i, rows, 1) for i, s in enumerate(before)], axis=1)
         # Rows against rows: of all products the diagonals are wanted, which a longer row lays one below the other.
         product = ops.matmul(a, ops.swapaxes(b, -1, -2)) / channels
         product = ops.reshape(product, (-1, side, rows, wide * (wide + 2 * REACH)))
         product = ops.pad(product, ((0, 0), (0, 0), (0, 0), (0, wide)))
-        product = ops.reshape(product, (-1, side, rows, wide, wide + 2 * REACH + 1))[..., :side]
-        volumes.append(
-            ops.stack([product[:, :, :, REACH - s : REACH - s + columns, i] for i, s in enumerate(before)], axis=-1)
-        )
+        product = span(ops.reshape(product, (-1, side, rows, wide, wide + 2 * REACH + 1)), 0, side, -1)
+        product = ops.unstack(product, side, axis=-1)
+        volumes.append(ops.stack([span(product[i], REACH - s, columns, 3) for i, s in enumerate(before)], axis=-1))
     volume = ops.stack(volumes, axis=1)  # B, m, displacement down, h, w, across
     volume = ops.reshape(ops.transpose(volume, (0, 1, 3, 4, 2, 5)), (-1, rows, columns, side * side))
     share = ops.softmax(SHARPNESS * volume, axis=-1)

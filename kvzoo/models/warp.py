@@ -26,8 +26,10 @@ def warp(image, flow):
     flow = ops.cast(flow, "float32")
     # Running sums of ones: rows, columns, and the pictures of a batch whose size is not known yet.
     ones = ops.ones_like(flow[..., 0])
-    y = ops.clip(ops.cumsum(ones, axis=2) - 1.0 + flow[..., 0], 0.0, height - 1.0)
-    x = ops.clip(ops.cumsum(ones, axis=3) - 1.0 + flow[..., 1], 0.0, width - 1.0)
+    # A slice's gradient is slow on TensorFlow, where a split's is a concatenation.
+    dy, dx = ops.unstack(flow, 2, axis=-1)
+    y = ops.clip(ops.cumsum(ones, axis=2) - 1.0 + dy, 0.0, height - 1.0)
+    x = ops.clip(ops.cumsum(ones, axis=3) - 1.0 + dx, 0.0, width - 1.0)
     # The last pixel is reached from the one before it, whose share is then nothing.
     top = ops.minimum(ops.floor(y), max(height - 2.0, 0.0))
     left = ops.minimum(ops.floor(x), max(width - 2.0, 0.0))
