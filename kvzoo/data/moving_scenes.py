@@ -218,11 +218,13 @@ def draw_scene(seed: int, index: int, motion: float, effects: bool) -> Scene:
         reach = _log_uniform(rng, 0.001, (0.5 if rng.uniform() < 0.85 else 1.0) * motion)
         # Displacements are nearly proportional to the path's numbers.
         for _ in range(3):
-            went = _displacement(scene, ground)
+            went = max(_displacement(scene, layer) for layer in layers)
             scene = Scene(
                 seed, scene.layers, focal, _scaled(scene.camera, min(30.0, reach / max(went, 1e-9))), Effects()
             )
 
+    for layer in layers:
+        layer.bend[:, :2] *= min(1.0, motion / 0.25)
     for layer in layers[1:]:
         if layer.fixed or rng.uniform() < 0.2:
             continue
