@@ -34,7 +34,7 @@ SAMPLES = 5  # pictures in a motion blur, at most
 class MovingScenes(Source):
     """Short videos of layered scenes, with the exact flow, visibility and layers.
 
-    Groups are scenes; there are no labels. The pictures of all sizes show the same. A third of the scenes have a still
+    Groups are scenes; there are no labels. The pictures of all sizes show the same. A quarter of the scenes have a still
     camera, an eighth objects that stand still before it, so that stillness is learned too.
 
     Args:
@@ -190,6 +190,12 @@ def _scaled(path: Path, times: float) -> Path:
     return Path(path.rate * times, path.bend * times, path.shake * times, path.waves)
 
 
+def _reach(rng: np.random.Generator, motion: float) -> float:
+    """Draw how far something goes: a few pixels mostly, sometimes a part of one, sometimes as far as it may."""
+    low, high = ((LEAST, 0.004), (0.004, 0.5), (0.03, 1.0))[rng.choice(3, p=[0.15, 0.6, 0.25])]
+    return _log_uniform(rng, min(low, motion), high * motion if high > 0.01 else min(high, motion))
+
+
 GRID = np.stack(np.meshgrid(*[np.linspace(-0.5, 0.5, 3)] * 2), -1).reshape(-1, 2)
 
 
@@ -204,7 +210,7 @@ def draw_scene(seed: int, index: int, motion: float, effects: bool) -> Scene:
     layers = [ground] + [_layer(rng, int(rng.integers(SHAPES)), focal, float(depth)) for depth in depths]
 
     # Travel (across, down, forward), and turns about the three axes; at first of any size.
-    mode = rng.choice(["still", "pan", "travel", "both", "hand"], p=[0.3, 0.15, 0.2, 0.25, 0.1])
+    mode = rng.choice(["still", "pan", "travel", "both", "hand"], p=[0.25, 0.17, 0.22, 0.25, 0.11])
     travel = 0.0 if mode in ("still", "pan") else 1.0
     turns = 0.0 if mode in ("still", "travel") else 1.0
     forward = rng.choice([0.0, 0.5, 3.0], p=[0.4, 0.4, 0.2])
@@ -215,7 +221,7 @@ def draw_scene(seed: int, index: int, motion: float, effects: bool) -> Scene:
     )
     scene = Scene(seed, tuple(layers), focal, _scaled(camera, 0.01), Effects())
     if mode != "still":
-        reach = _log_uniform(rng, 0.001, (0.5 if rng.uniform() < 0.85 else 1.0) * motion)
+        reach = _reach(rng, motion)
         # Displacements are nearly proportional to the path's numbers.
         for _ in range(3):
             went = max(_displacement(scene, layer) for layer in layers)
@@ -228,7 +234,7 @@ def draw_scene(seed: int, index: int, motion: float, effects: bool) -> Scene:
     for layer in layers[1:]:
         if layer.fixed or rng.uniform() < 0.2:
             continue
-        reach = _log_uniform(rng, LEAST, (0.5 if rng.uniform() < 0.7 else 1.0) * motion)
+        reach = _reach(rng, motion)
         turning = rng.choice([0.0, 0.5, 3.0], p=[0.3, 0.5, 0.2])
         path = _path(rng, [1.0, 1.0, turning, rng.choice([0.0, 0.3, 1.5]), rng.choice([0.0, 0.3])], rng.uniform() < 0.2)
         # The rim of a turning shape moves with its size.
