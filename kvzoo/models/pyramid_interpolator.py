@@ -32,7 +32,9 @@ from keras import layers, ops
 from kvzoo.models.warp import warp
 
 REACH = 3  # displacements that are matched, in pixels of a level
-SHARPNESS = 12.0  # of the choice among displacements
+AROUND = 5  # pixels in which one displacement is looked for
+LOCAL = 9  # pixels whose mean features are taken off before features are matched
+SHARPNESS = 20.0  # of the choice among displacements
 COARSEST = 6  # pixels of the shorter side, at least, where the motion is first looked for
 
 
@@ -296,7 +298,7 @@ def matches(first, last, times: list[float]):
     rows, columns, channels = first.shape[1:]
     count, side = len(times), 2 * REACH + 1
     wide = columns + 2 * REACH
-    # Of zero mean and unit variance over the channels: their mean product is a correlation.
+    # Their mean product is a correlation.
     first, last = (normalized(x) for x in (first, last))
     first = ops.pad(first, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)))
     last = ops.pad(last, ((0, 0), (2 * REACH, 2 * REACH), (2 * REACH, 2 * REACH), (0, 0)))
@@ -316,15 +318,17 @@ def matches(first, last, times: list[float]):
         volumes.append(ops.stack([span(product[i], REACH - s, columns, 3) for i, s in enumerate(before)], axis=-1))
     volume = ops.stack(volumes, axis=1)  # B, m, displacement down, h, w, across
     volume = ops.reshape(ops.transpose(volume, (0, 1, 3, 4, 2, 5)), (-1, rows, columns, side * side))
-    share = ops.softmax(SHARPNESS * volume, axis=-1)
+    # Pixels around agree on where they go, mostly.
+    share = ops.softmax(SHARPNESS * ops.average_pool(volume, AROUND, 1, "same"), axis=-1)
     offsets = [[d, e] for d in range(-REACH, REACH + 1) for e in range(-REACH, REACH + 1)]
     return volume, ops.matmul(share, ops.convert_to_tensor(offsets, share.dtype))
 
 
 def normalized(x):
-    """Return features of zero mean and unit variance over their channels."""
+    """Return features as they differ from those around, of zero mean and unit variance over their channels."""
+    x = x - ops.average_pool(x, LOCAL, 1, "same")
     x = x - ops.mean(x, axis=-1, keepdims=True)
-    return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-4)
+    return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-3)
 
 
 # Terms of its loss
