@@ -12,7 +12,8 @@ interpolation, EBME (Jin et al., WACV 2023, arXiv 2206.08572); repair from warpe
 2022, arXiv 2011.06294).
 What differs: small, for processors (27,000 multiply-accumulates a pixel); the most likely displacement of the matching
 is added to the velocities directly, so that even a fresh network matches blocks and only learns to do it better;
-velocities are the same for all times where motion is steady: (t to 0) = -t v0, (t to 1) = (1 - t) v1.
+velocities are the same for all times where motion is steady: (t to 0) = -t v0, (t to 1) = (1 - t) v1. No layer is told the
+time, so that what is learned at one serves all.
 
     frames 0 and 1 (H, W, C), and at 1/2, 1/4, … of their size
       each: features at its 1/2 and 1/4             w / 2, w; the same weights for all
@@ -134,7 +135,7 @@ def pyramid_interpolator(
         both = ops.pad(both, padding, mode="symmetric")
     blocks = ops.reshape(both, (-1, rows // 2, 2, columns // 2, 2, 2 * channels))
     blocks = ops.reshape(ops.transpose(blocks, (0, 1, 3, 2, 4, 5)), (-1, rows // 2, columns // 2, 8 * channels))
-    last_words = finish(ops.concatenate([blocks, motion, hidden, time_plane(motion, times)], axis=-1))
+    last_words = finish(ops.concatenate([blocks, motion, hidden], axis=-1))
     last_words = ops.concatenate([last_words, double(split(motion, 4, 1)[1])], axis=-1)
     last_words = unfolded(ops.cast(last_words, "float32"), frames_out)
     last_words = span(span(last_words, 0, height, 2), 0, across, 3)
@@ -185,7 +186,7 @@ def corrector(width: int):
     def correct(pairs, motion, hidden, times):
         first, last = warped_pair(pairs, motion, times)
         matched, displacement = matches(first, last, times)
-        x = ops.concatenate([first, last, matched, displacement, motion, hidden, time_plane(motion, times)], axis=-1)
+        x = ops.concatenate([first, last, matched, displacement, motion, hidden], axis=-1)
         x = squeeze(x)
         for step in steps:
             x = step(x)
@@ -202,7 +203,7 @@ def refiner(width: int):
 
     def refine(pairs, motion, hidden, times):
         first, last = warped_pair(pairs, motion, times)
-        x = ops.concatenate([first, last, first - last, motion, hidden, time_plane(motion, times)], axis=-1)
+        x = ops.concatenate([first, last, first - last, motion, hidden], axis=-1)
         x = squeeze(x)
         for step in steps:
             x = step(x)
