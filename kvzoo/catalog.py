@@ -238,7 +238,7 @@ MODELS = Registry(
             summary="the frames between two: motion matched over a pyramid, both frames warped, blended, repaired",
             kind="translator",
             loss="interpolation",
-            maps=("flow", "visibility", "trust", "warped", "estimates"),
+            maps=("flow", "visibility", "trust", "warped", "repair", "estimates"),
             terms={
                 "flow_error": Term(
                     "kvzoo.models.pyramid_interpolator:flow_error",

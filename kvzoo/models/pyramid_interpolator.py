@@ -65,8 +65,8 @@ def pyramid_interpolator(
         A functional model, "inputs" (B, 2, H, W, C) in -1..1 to (B, m, H, W, C) in -1..1. Of its layers,
         `flow` gives the flows (B, m, H, W, 4) in pixels, down and right, to the first frame and to the last;
         `visibility` (B, m, H, W, 1) the first frame's share of the blend; `trust` (B, m, H, W, 1) what is not the
-        cross-fade's share; `warped` (B, m, H, W, C) both before the repair; `estimates` (B, m, H/2, W/2, levels + 1, 4)
-        the flows of all levels, coarse to fine, in pixels of half the size.
+        cross-fade's share; `warped` (B, m, H, W, C) both before the repair, `repair` what that adds;
+        `estimates` (B, m, H/2, W/2, levels + 1, 4) the flows of all levels, coarse to fine, in pixels of half the size.
 
     Raises:
         ValueError: frames_in is not 2, sizes under 8, other channels out than in.
@@ -149,6 +149,7 @@ def pyramid_interpolator(
     warped = visibility * first + (1.0 - visibility) * last
     fade = (1.0 - time) * inputs[:, :1] + time * inputs[:, 1:]
     warped = layers.Identity(name="warped", dtype="float32")(trust * warped + (1.0 - trust) * fade)
+    repair = layers.Identity(name="repair", dtype="float32")(repair)
     outputs = ops.clip(warped + repair, -1.0, 1.0)
     return keras.Model(inputs, outputs, name="pyramid_interpolator")
 
