@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from kvzoo.errors import InputError
+from kvzoo.losses import arrays
 from kvzoo.losses.alternating import AlternatingModel
 from kvzoo.losses.base import to_unit_range
 from kvzoo.registry import ModelSpec
@@ -58,6 +59,20 @@ class Interpolation(AlternatingModel):
     def clip_shapes(self) -> tuple[tuple[int, ...], ...]:
         return self.clip_shape, tuple(self.network.output_shape[1:])
 
+    def check_example(self, where, x, y, weights, look=True):
+        super().check_example(where, x, y, weights, look)
+        targets, truth = _apart(y)
+        if targets is None:
+            raise InputError(f"{where}: the loss {self.loss_name} requires .fit(inputs, targets). Received: no targets")
+        for name, clips, shape in zip(("inputs", "targets"), (x, targets), self.clip_shapes, strict=True):
+            self.check_clips(f"{where}: {name}", clips, shape, look, arrays.count_of(x))
+        if truth is not None:
+            frames, height, width, _ = self.clip_shapes[1]
+            arrays.check_numbers(f"{where}: truth", truth, (frames, height // 2, width // 2, 6), look)
+
+    def check_inputs(self, where, inputs, look=True):
+        self.check_clips(f"{where}: inputs", inputs, self.clip_shape, look)
+
     def alternate(self, data) -> dict:
         example = self._example(data)
         made, pull = self.make(example)
@@ -69,7 +84,7 @@ class Interpolation(AlternatingModel):
         example = self._example(data)
         loss, metrics = self._loss(example, self.view(example, training=False))
         metrics = {"g_loss": loss, **metrics}
-        self.record(metrics)
+        self.record(metrics, ops.shape(example["inputs"])[0])
         return self.results(metrics)
 
     def _loss(self, example: dict, parts: dict):
@@ -91,19 +106,18 @@ class Interpolation(AlternatingModel):
 
     def _example(self, data) -> dict:
         """Return inputs and targets, -1..1, and flow and visibility where there is a truth."""
-        inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if weights is not None or targets is None:
-            raise InputError(f"fit: the loss {self.loss_name} requires .fit(inputs, targets), without weights")
-        targets, *truth = targets if isinstance(targets, (tuple, list)) else (targets,)
-        example = {}
-        for (name, clips), shape in zip({"inputs": inputs, "targets": targets}.items(), self.clip_shapes, strict=True):
-            if tuple(clips.shape[1:]) != shape:
-                raise InputError(
-                    f"fit: {name} must be (N, {', '.join(map(str, shape))}). Received: {tuple(clips.shape)}"
-                )
-            # On PyTorch a batch comes as NumPy's.
-            example[name] = ops.convert_to_tensor(to_unit_range(clips))
-        if truth:
-            known = ops.convert_to_tensor(truth[0])
-            example |= {"flow": known[..., :4], "visible": known[..., 4:]}
+        targets, truth = _apart(data[1])
+        # On PyTorch a batch comes as NumPy's.
+        example = {
+            name: ops.convert_to_tensor(to_unit_range(clips))
+            for name, clips in {"inputs": data[0], "targets": targets}.items()
+        }
+        if truth is not None:
+            truth = ops.convert_to_tensor(truth)
+            example |= {"flow": truth[..., :4], "visible": truth[..., 4:]}
         return example
+
+
+def _apart(y):
+    """Return targets and truth, None where there is none."""
+    return tuple(y) if isinstance(y, (tuple, list)) and len(y) == 2 else (y, None)
