@@ -269,7 +269,7 @@ MODELS = Registry(
             options={
                 "frames_in": Option("int", 2, "frames that are given: the first and the last", choices=(2,)),
                 "frames_out": Option("int", 1, "frames that are made between them", minimum=1),
-                "image_size": Option("int", 128, "height and width in pixels", minimum=8, multiple_of=4),
+                "image_size": Option("size", 128, "height and width in pixels", minimum=8, multiple_of=4),
                 "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
                 "channels_out": Option("int", None, "the same as channels", choices=(1, 3)),
                 "width": Option(
