@@ -149,6 +149,9 @@ def test_a_batch_carries_the_truth_in_training_and_not_in_evaluation(tmp_path):
     data = open_data(section, shapes, 0)
     inputs, (targets, truth) = next(iter(batches(data.training, 2, 0)))
     assert (inputs.shape, targets.shape, truth.shape) == ((2, *shapes[0]), (2, *shapes[1]), (2, 1, 16, 16, 6))
+    wide = open_data(section, ((2, 24, 32, 3), (1, 24, 32, 3)), 0)
+    inputs, (_, truth) = next(iter(batches(wide.training, 2, 0)))
+    assert (inputs.shape, truth.shape) == ((2, 2, 24, 32, 3), (2, 1, 12, 16, 6))
     assert [x.shape for x in data.validation.arrays(2)] == [(2, *shapes[0]), (2, *shapes[1])]
     with pytest.raises(InputError, match="interpolate_truth requires a source that knows its motion. Received: stick"):
         open_data(

@@ -85,10 +85,12 @@ class Clips:
             for i, (indices, shape) in enumerate(zip(plan, self.shapes, strict=True))
         )
         if rng is not None and self.sampler.truth:
-            clips += (self._truth(video, plan, self.shapes[0][1]),)
+            clips += (self._truth(video, plan, max(self.shapes[0][1:3])),)
         example = self.sampler.example(clips, rng)
         if any(shape[1] != shape[2] for shape in self.shapes):
-            example = tuple(_centre(clip, *shape[1:3]) for clip, shape in zip(example, self.shapes, strict=True))
+            sizes = [shape[1:3] for shape in self.shapes]
+            sizes += [tuple(side // 2 for side in sizes[0])] * (len(clips) - len(sizes))  # the truth's
+            example = tuple(_centre(clip, *size) for clip, size in zip(example, sizes, strict=True))
         return (*example, np.int32(self.classes.index(video.label))) if self.classes else example
 
     def _truth(self, video: Video, plan: Plan, image_size: int) -> np.ndarray:
