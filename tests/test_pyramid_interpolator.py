@@ -1,5 +1,6 @@
 """The pyramid interpolator: what it matches, what its weights serve, and what its loss learns from."""
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ from conftest import ROOT
 from test_backends import BACKENDS
 
 import kvzoo
+from kvzoo.apps.interpolate import Moved
 from kvzoo.errors import InputError
+from kvzoo.losses.base import to_uint8
 from kvzoo.models.pyramid_interpolator import REACH, matches, pyramid_interpolator
 
 TINY = {"width": 4, "image_size": 16}
@@ -130,3 +133,17 @@ def test_a_saved_network_loads_with_stock_keras(in_process, tmp_path):
         "np.testing.assert_allclose(network.predict(arrays['inputs'], verbose=0), arrays['outputs'], atol=1e-5)\n"
         "assert 'kvzoo' not in sys.modules\n"
     )
+
+
+def test_interpolate_makes_the_networks_own_frames_at_its_own_size():
+    keras.utils.set_random_seed(0)
+    model = kvzoo.get("pyramid_interpolator", frames_out=3, width=4, image_size=32)
+    rng = np.random.default_rng(0)
+    # So that trust and repair are not what they are at first.
+    model.network.set_weights([w + rng.normal(0, 0.02, w.shape) for w in model.network.get_weights()])
+    pair = cv2.GaussianBlur(rng.normal(128, 300, (32, 64, 3)), (0, 0), 2).clip(0, 255).astype("uint8")
+    pair = np.stack(np.split(pair, 2, axis=1))
+    method = Moved(model, 4, (32, 32))
+    frames = np.stack(list(method.make(*pair, method.estimate(pair[None])[0])))
+    outputs = to_uint8(model.predict(pair[None], verbose=0))[0]
+    assert np.abs(frames.astype(int) - outputs).max() <= 3 and np.abs(frames.astype(int) - outputs).mean() < 0.6

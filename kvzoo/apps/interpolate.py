@@ -26,6 +26,7 @@ from kvzoo.recipe.resolve import Recipe
 from kvzoo.registry import ModelSpec
 
 MAPS = ("flow", "visibility")
+MORE_MAPS = ("trust", "repair")  # of networks that have them
 MOST = 32  # times the rate, of networks that map motion
 BATCH = 16  # frames that a network makes at once, but for one pair's
 PAIRS = 4  # at once, at most: they are held at full size
@@ -164,6 +165,8 @@ class Painted:
 class Moved:
     """Frames sampled where they come from: motion from a network on small frames, pictures at full size.
 
+    What `trust` does not cover is the cross-fade; `repair` is added. Both are optional.
+
     Args:
         model: maps `flow` (B, m, h, w, 4) and `visibility` (B, m, h, w, 1); its builder takes a pair as `image_size`,
             and its weights depend on neither that nor `frames_out`.
@@ -179,7 +182,8 @@ class Moved:
         between = {**model.config, "frames_out": factor - 1, "image_size": self.size}
         network = zoo.build(model.spec, between)["network"]
         network.set_weights(model.network.get_weights())
-        self._network = zoo.part(network, *MAPS, *(("trust",) if "trust" in model.spec.maps else ()))
+        self.maps = (*MAPS, *(name for name in MORE_MAPS if name in model.spec.maps))
+        self._network = zoo.part(network, *self.maps)
 
     def estimate(self, pairs: np.ndarray) -> list[tuple[np.ndarray, ...]]:
         """Return the maps of each of the pairs uint8 (B, 2, h, w, C)."""
@@ -198,12 +202,17 @@ class Moved:
             )
 
         times = _times(len(found[0]))
-        for time, flow, visibility, *trusts in zip(times, *found, strict=True):
+        for time, flow, visibility, *more in zip(times, *found, strict=True):
             share = cv2.resize(visibility, (width, height))
             frame = cv2.blendLinear(sampled(first, flow[..., :2]), sampled(last, flow[..., 2:]), share, 1 - share)
-            for trust in trusts:
-                trust = cv2.resize(trust, (width, height))
+            others = {
+                name: cv2.resize(x, (width, height)) for name, x in zip(self.maps[len(MAPS) :], more, strict=True)
+            }
+            if (trust := others.get("trust")) is not None:
                 frame = cv2.blendLinear(frame, cv2.addWeighted(first, 1 - time, last, time, 0), trust, 1 - trust)
+            if (repair := others.get("repair")) is not None:
+                # From -1..1 to 0..255, beyond which it is cut off.
+                frame = cv2.add(frame, (127.5 * repair).reshape(height, width, -1), dtype=cv2.CV_8U)
             yield frame
 
 
