@@ -279,8 +279,8 @@ MODELS = Registry(
             },
             tiny={"frames_in": 2, "frames_out": 3, "image_size": 16, "width": 4},
             optimizer={"name": "adam", "learning_rate": 1e-3},
-            parameters={"network": 209_232},
-            macs=460_000_000,
+            parameters={"network": 209_265},
+            macs=452_000_000,
             paper='Sun et al., "PWC-Net", CVPR 2018, arXiv 1709.02371; Jin et al., "Enhanced Bi-directional Motion '
             'Estimation for Video Frame Interpolation", WACV 2023, arXiv 2206.08572',
             licence="Apache-2.0",

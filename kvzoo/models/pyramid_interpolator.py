@@ -32,8 +32,8 @@ from keras import layers, ops
 
 from kvzoo.models.warp import warp
 
-REACH = 3  # displacements that are matched, in pixels of a level
-AROUND = 5  # pixels in which one displacement is looked for
+REACH = 3  # displacements that are matched, in pixels of a level; 1 at half the size
+AROUND = 7  # pixels in which one displacement is looked for
 LOCAL = 9  # pixels whose mean features are taken off before features are matched
 SHARPNESS = 20.0  # of the choice among displacements
 COARSEST = 6  # pixels of the shorter side, at least, where the motion is first looked for
@@ -116,9 +116,8 @@ def pyramid_interpolator(
         estimates.append(enlarged(state[0], 2 ** (level + 1), frames_out))
 
     motion, hidden = (double(x) for x in state)
-    small = ops.average_pool(padded, 2, 2)
-    half = ops.concatenate([small, pyramid[0][0]], axis=-1)
-    motion, hidden = refine(unfolded(half, 2), faster(motion), hidden, times)
+    half = unfolded(ops.average_pool(padded, 2, 2), 2), unfolded(pyramid[0][0], 2)
+    motion, hidden = refine(*half, faster(motion), hidden, times)
     estimates.append(enlarged(motion, 1, frames_out))
     stacked = span(span(ops.stack(estimates, axis=4), 0, height // 2, 2), 0, across // 2, 3)
     estimates = layers.Identity(name="estimates", dtype="float32")(stacked)
@@ -191,24 +190,24 @@ def corrector(width: int):
         x = squeeze(x)
         for step in steps:
             x = step(x)
-        found = ops.sigmoid(gate(x)) * displacement
-        found = ops.concatenate([found, found, 0.0 * split(found, 1, 1)[0]], axis=-1)
-        return motion + found + change(x), remember(x)
+        return corrected(motion, gate(x), displacement, change(x)), remember(x)
 
     return correct
 
 
 def refiner(width: int):
-    """Return refine(frames and features (B, 2, h, w, C), motion, hidden, times) -> motion, hidden at half the size."""
-    squeeze, steps, change = conv(width, 1), [conv(width), conv(width)], head(5)
+    """Return refine(frames, features (B, 2, h, w, C), motion, hidden, times) -> motion, hidden at half the size."""
+    squeeze, steps, change, gate = conv(width, 1), [conv(width), conv(width)], head(5), head(1)
 
-    def refine(pairs, motion, hidden, times):
+    def refine(frames, pairs, motion, hidden, times):
         first, last = warped_pair(pairs, motion, times)
-        x = ops.concatenate([first, last, first - last, motion, hidden], axis=-1)
+        matched, displacement = matches(first, last, times, 1)
+        pictures = warped_pair(frames, motion, times)
+        x = ops.concatenate([*pictures, first, last, matched, displacement, motion, hidden], axis=-1)
         x = squeeze(x)
         for step in steps:
             x = step(x)
-        return motion + change(x), x
+        return corrected(motion, gate(x), displacement, change(x)), x
 
     return refine
 
@@ -283,6 +282,12 @@ def flows(motion, times: list[float]):
     return ops.concatenate([-time * before, (1.0 - time) * after], axis=-1)
 
 
+def corrected(motion, gate, displacement, change):
+    """Return motion with the displacement that matching found, as far as its gate is open, and a change of all."""
+    found = ops.sigmoid(gate) * displacement
+    return motion + ops.concatenate([found, found, 0.0 * gate], axis=-1) + change
+
+
 def warped_pair(pairs, motion, times: list[float]):
     """Return both frames' features as they are at each time, two tensors (B * m, h, w, C)."""
     before, after = split(unfolded(flows(motion, times), len(times)), 2, 2)
@@ -290,39 +295,39 @@ def warped_pair(pairs, motion, times: list[float]):
     return folded(warp(first, before)), folded(warp(last, after))
 
 
-def matches(first, last, times: list[float]):
+def matches(first, last, times: list[float], reach: int = REACH):
     """Match features warped to a time, (B * m, h, w, C), with each other around each pixel.
 
     Returns:
-        Correlations (B * m, h, w, (2 * REACH + 1)^2) of what moves by each displacement, to the last frame from the
+        Correlations (B * m, h, w, (2 * reach + 1)^2) of what moves by each displacement, to the last frame from the
         first, and passes the pixel at the time; and the most likely displacement (B * m, h, w, 2), down and right.
     """
     rows, columns, channels = first.shape[1:]
-    count, side = len(times), 2 * REACH + 1
-    wide = columns + 2 * REACH
+    count, side = len(times), 2 * reach + 1
+    wide = columns + 2 * reach
     # Their mean product is a correlation.
     first, last = (normalized(x) for x in (first, last))
-    first = ops.pad(first, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)))
-    last = ops.pad(last, ((0, 0), (2 * REACH, 2 * REACH), (2 * REACH, 2 * REACH), (0, 0)))
+    first = ops.pad(first, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    last = ops.pad(last, ((0, 0), (2 * reach, 2 * reach), (2 * reach, 2 * reach), (0, 0)))
     firsts, lasts = (ops.unstack(unfolded(x, count), count, axis=1) for x in (first, last))
     volumes = []
     for k, time in enumerate(times):
         # Before the time by so many pixels, after it by the rest.
-        before = [int((time * d + REACH) // 1) - REACH for d in range(-REACH, REACH + 1)]
-        a = ops.stack([span(firsts[k], REACH - s, rows, 1) for s in before], axis=1)
-        b = ops.stack([span(lasts[k], REACH - s + i, rows, 1) for i, s in enumerate(before)], axis=1)
+        before = [int((time * d + reach) // 1) - reach for d in range(-reach, reach + 1)]
+        a = ops.stack([span(firsts[k], reach - s, rows, 1) for s in before], axis=1)
+        b = ops.stack([span(lasts[k], reach - s + i, rows, 1) for i, s in enumerate(before)], axis=1)
         # Rows against rows: of all products the diagonals are wanted, which a longer row lays one below the other.
         product = ops.matmul(a, ops.swapaxes(b, -1, -2)) / channels
-        product = ops.reshape(product, (-1, side, rows, wide * (wide + 2 * REACH)))
+        product = ops.reshape(product, (-1, side, rows, wide * (wide + 2 * reach)))
         product = ops.pad(product, ((0, 0), (0, 0), (0, 0), (0, wide)))
-        product = span(ops.reshape(product, (-1, side, rows, wide, wide + 2 * REACH + 1)), 0, side, -1)
+        product = span(ops.reshape(product, (-1, side, rows, wide, wide + 2 * reach + 1)), 0, side, -1)
         product = ops.unstack(product, side, axis=-1)
-        volumes.append(ops.stack([span(product[i], REACH - s, columns, 3) for i, s in enumerate(before)], axis=-1))
+        volumes.append(ops.stack([span(product[i], reach - s, columns, 3) for i, s in enumerate(before)], axis=-1))
     volume = ops.stack(volumes, axis=1)  # B, m, displacement down, h, w, across
     volume = ops.reshape(ops.transpose(volume, (0, 1, 3, 4, 2, 5)), (-1, rows, columns, side * side))
     # Pixels around agree on where they go, mostly.
     share = ops.softmax(SHARPNESS * ops.average_pool(volume, AROUND, 1, "same"), axis=-1)
-    offsets = [[d, e] for d in range(-REACH, REACH + 1) for e in range(-REACH, REACH + 1)]
+    offsets = [[d, e] for d in range(-reach, reach + 1) for e in range(-reach, reach + 1)]
     return volume, ops.matmul(share, ops.convert_to_tensor(offsets, share.dtype))
 
 
