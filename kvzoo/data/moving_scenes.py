@@ -13,7 +13,7 @@ time 0 by a camera at rest.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import av
@@ -204,10 +204,10 @@ def draw_scene(seed: int, index: int, motion: float, effects: bool) -> Scene:
     rng = np.random.default_rng((seed, 0, index))
     focal = _log_uniform(rng, 0.7, 2.5)
     count = int(rng.choice([0, 1, 2, 3, 4, 6, 9], p=[0.08, 0.14, 0.2, 0.2, 0.18, 0.13, 0.07]))
-    ground = _layer(rng, None, focal, 1.0)
+    ground = _layer(rng, None, focal, 1.0, motion)
     nearest = rng.uniform(0.2, 0.9)
     depths = np.sort(rng.uniform(nearest, 1.0, count))[::-1]
-    layers = [ground] + [_layer(rng, int(rng.integers(SHAPES)), focal, float(depth)) for depth in depths]
+    layers = [ground] + [_layer(rng, int(rng.integers(SHAPES)), focal, float(depth), motion) for depth in depths]
 
     # Travel (across, down, forward), and turns about the three axes; at first of any size.
     mode = rng.choice(["still", "pan", "travel", "both", "hand"], p=[0.25, 0.17, 0.22, 0.25, 0.11])
@@ -229,19 +229,21 @@ def draw_scene(seed: int, index: int, motion: float, effects: bool) -> Scene:
                 seed, scene.layers, focal, _scaled(scene.camera, min(30.0, reach / max(went, 1e-9))), Effects()
             )
 
-    for layer in layers:
-        layer.bend[:, :2] *= min(1.0, motion / 0.25)
-    for layer in layers[1:]:
-        if layer.fixed or rng.uniform() < 0.2:
-            continue
-        reach = _reach(rng, motion)
-        turning = rng.choice([0.0, 0.5, 3.0], p=[0.3, 0.5, 0.2])
-        path = _path(rng, [1.0, 1.0, turning, rng.choice([0.0, 0.3, 1.5]), rng.choice([0.0, 0.3])], rng.uniform() < 0.2)
-        # The rim of a turning shape moves with its size.
-        speed = np.hypot(*path.rate[:2]) + layer.size / 2 * (abs(path.rate[2]) + abs(path.rate[3]))
-        object.__setattr__(layer, "motion", _scaled(path, reach / max(speed, 1e-9)))
+    moved = [layers[0], *(replace(layer, motion=_own_motion(rng, layer, motion)) for layer in layers[1:])]
     chosen = _effects(rng) if effects else Effects()
-    return Scene(seed, tuple(layers), focal, scene.camera, chosen)
+    return Scene(seed, tuple(moved), focal, scene.camera, chosen)
+
+
+def _own_motion(rng: np.random.Generator, layer: Layer, motion: float) -> Path:
+    """Draw how an object moves in its plane; some stand still in it."""
+    if layer.fixed or rng.uniform() < 0.2:
+        return layer.motion
+    reach = _reach(rng, motion)
+    turning = rng.choice([0.0, 0.5, 3.0], p=[0.3, 0.5, 0.2])
+    path = _path(rng, [1.0, 1.0, turning, rng.choice([0.0, 0.3, 1.5]), rng.choice([0.0, 0.3])], rng.uniform() < 0.2)
+    # The rim of a turning shape moves with its size.
+    speed = np.hypot(*path.rate[:2]) + layer.size / 2 * (abs(path.rate[2]) + abs(path.rate[3]))
+    return _scaled(path, reach / max(speed, 1e-9))
 
 
 def _displacement(scene: Scene, layer: Layer) -> float:
@@ -250,7 +252,7 @@ def _displacement(scene: Scene, layer: Layer) -> float:
     return float(np.sqrt(np.mean(np.sum((ends[1] - ends[0]) ** 2, -1))))
 
 
-def _layer(rng: np.random.Generator, form: int | None, focal: float, depth: float) -> Layer:
+def _layer(rng: np.random.Generator, form: int | None, focal: float, depth: float, motion: float) -> Layer:
     """Draw a layer that does not move of itself."""
     size = 1.0 if form is None else _log_uniform(rng, 0.1, 1.1)
     middle = np.zeros(2) if form is None else rng.uniform(-0.55, 0.55, 2)
@@ -276,6 +278,7 @@ def _layer(rng: np.random.Generator, form: int | None, focal: float, depth: floa
             rng.uniform(-1, 1, (count, 2))
             * (rng.uniform(0.02, 0.5) / (count * np.maximum(1, np.hypot(*frequencies.T))))[:, None]
         )
+        strength *= min(1.0, motion / 0.25)
         bend = np.concatenate([strength, frequencies, rng.uniform(-7, 7, (count, 2))], axis=1)
     return Layer(
         texture=int(rng.integers(TEXTURES)),
