@@ -60,6 +60,7 @@ ROWS = {
     "plugin list": ("plugin list --quick", 0),
     "plugin new": ("plugin new wave-ae", 0),
     "plugin check": ("plugin check gru_ae --row spec", 0),
+    "bench": ("bench gru_ea", 2),  # what it measures is for tests/test_bench.py
     "doctor": ("doctor", 0),
 }
 # Those with a line of progress.

@@ -22,6 +22,7 @@ from kvzoo.errors import InputError
 from kvzoo.losses.base import VideoModel
 from kvzoo.registry import Option, load_object
 from kvzoo.run import checkpoint
+from kvzoo.run.reproducible import deterministic_ops
 from kvzoo.testing import ROWS
 from kvzoo.testing.fresh import Fresh, installed_backends
 from kvzoo.testing.measure import loss_of, measure
@@ -340,11 +341,8 @@ def _precision(name: str) -> None:
     assert np.isfinite(loss).all(), f"the loss in mixed_bfloat16 is {loss}"
 
 
+@deterministic_ops()
 def _resume(name: str) -> None:
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
     with tempfile.TemporaryDirectory() as folder:
         start, end = Path(folder) / "start", Path(folder) / "end"
         start.mkdir()
