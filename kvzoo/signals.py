@@ -63,15 +63,18 @@ def _takes(number: int) -> bool:
 class Signals:
     """While open, turns signals into a flag once there is something to save; before that they interrupt as usual.
 
-    A second SIGINT or SIGTERM, unless it comes within a moment of the first, stops at once.
+    During the first step, which compiles, Ctrl-C interrupts and the other signals wait: whoever sends them, a scheduler
+    for instance, will want to resume the run. A second SIGINT or SIGTERM, unless it comes within a moment of the first,
+    stops at once.
 
     Attributes:
+        trains: whether the first step has begun.
         saves: whether there is something to save; set after the first step.
         received: the name of the first signal; None before there is one.
     """
 
     def __init__(self):
-        self.saves = False
+        self.trains = self.saves = False
         self.received: str | None = None
         self._firm_since: float | None = None  # when the first signal came that a person may repeat
         self._before: dict[int, object] = {}
@@ -89,6 +92,10 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def waits(self, number: int) -> bool:
+        """Return whether a signal is answered by saving after the current step."""
+        return self.saves or (self.trains and (number != signal.SIGINT or self.received is not None))
+
     def flag(self, number: int) -> bool:
         """Take note of a signal; return whether it asks to stop at once, without saving."""
         now = time.monotonic()
@@ -100,7 +107,7 @@ class Signals:
         return False
 
     def _interrupt(self, number: int, _frame) -> None:
-        if not self.saves or self.flag(number):
+        if not self.waits(number) or self.flag(number):
             raise KeyboardInterrupt
 
 
@@ -191,11 +198,12 @@ class Command:
 
     def _answer(self, number: int) -> None:
         now = time.monotonic()
-        if self.training and self.training.saves:
+        if self.training and self.training.waits(number):
             first = self.training.received is None
             if not self.training.flag(number):
                 if first:
-                    self._say("Interrupted; saving after this step. Ctrl-C again stops without saving")
+                    step = "this step" if self.training.saves else "the first step"
+                    self._say(f"Interrupted; saving after {step}. Ctrl-C again stops without saving")
                 return
             self._say("Stopped without saving")
             self.end()

@@ -16,13 +16,11 @@ import time
 import traceback
 from pathlib import Path
 
-from test_terminal import ROWS
-
-from kvzoo.cli.main import main
-
 
 def run(line: str) -> int:
     """Run `kvzoo LINE` as the console script does; return its exit code."""
+    from kvzoo.cli.main import main
+
     sys.argv = ["kvzoo", *line.split()]
     logging.getLogger("kvzoo").handlers.clear()  # each start adds its own
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # so many models in a process seem wrong to it
@@ -59,6 +57,9 @@ def make_runs(run: str) -> None:
 
 
 if __name__ == "__main__":
+    # Not at the top: `data prepare` starts processes that import this file, and what libraries say then is no progress.
+    from test_terminal import ROWS
+
     folder, columns = sys.argv[1:]
     os.chdir(folder)
     fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 40, int(columns), 0, 0))

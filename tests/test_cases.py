@@ -18,15 +18,8 @@ CASES = sorted(file for file in FOLDER.glob("*.sh") if file.stem not in ("all", 
 NEEDS_FFMPEG = re.compile(r"\bff(mpeg|probe)\b|\bvideo ")
 
 
-# two_signals sends its signals four seconds after the first sample, when the first training step may not be done yet: then
-# there is nothing to save, the run says so, and the case asks for a checkpoint.
-MARKS = {
-    "two_signals": pytest.mark.xfail(reason="the first step may take more than the case's four seconds", strict=False)
-}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.stem, marks=MARKS.get(c.stem, ())) for c in CASES])
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.stem) for c in CASES])
 def test_case_holds(case, tmp_path):
     if NEEDS_FFMPEG.search(case.read_text()) and not shutil.which("ffmpeg"):
         pytest.skip("makes its files with FFmpeg's command line, which is not installed")

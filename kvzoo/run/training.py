@@ -185,7 +185,7 @@ class Loop(keras.callbacks.Callback):
         self._keeps_logs, self._take_step = False, None
 
     def on_train_begin(self, logs=None):
-        self._batches = 0
+        self._batches, self.signals.trains = 0, True
         if self._keeps_logs:
             self._take_step, self.model.train_function = self.model.train_function, self._step_without_logs
 
