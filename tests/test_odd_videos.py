@@ -12,7 +12,7 @@ import av
 import av.error
 import numpy as np
 import pytest
-from odd_videos import COUNT, SIZE, WHOLE, odd_videos, write_odd
+from odd_videos import COUNT, SIZE, WHOLE, film, odd_videos, write_odd
 
 from kvzoo.data.source import BrokenVideo, Skipped
 from kvzoo.data.videos import Videos, open_video
@@ -150,6 +150,17 @@ def test_packed_frames_need_no_decoding_to_be_counted(tmp_path, monkeypatch):
     path = write("packed.avi", tmp_path)
     monkeypatch.setattr("kvzoo.data.videos._shown_at", lambda *args: pytest.fail("all of it is decoded"))
     assert open_video(path).frames == COUNT
+
+
+# Streams.
+
+
+def test_an_animated_avif_is_a_film_and_not_its_still(tmp_path):
+    try:
+        film("libsvtav1", options={"preset": "12"})(tmp_path / "a.avif", 0)
+    except (av.error.FFmpegError, ValueError):
+        pytest.skip("this FFmpeg has no such encoder or container")
+    assert open_video(tmp_path / "a.avif").frames == COUNT
 
 
 # Sizes.
