@@ -233,8 +233,7 @@ def check(
 
     Finds what is broken, duplicates (coded again, too) and mirror images, and how labels and groups are balanced.
     """
-    from kvzoo.data.check import check as read_all
-    from kvzoo.data.check import report, sheet, usable
+    from kvzoo.data.check import report, scan, sheet, usable
     from kvzoo.data.kind import source_for
     from kvzoo.data.remote import local
     from kvzoo.data.source import regroup
@@ -262,10 +261,10 @@ def check(
     pattern = group or (wanted and wanted["data"]["group"])
     videos = regroup(opened.videos, pattern) if pattern and opened.videos else opened.videos
     with progress(sum(video.frames for video in videos)) as update:
-        findings = read_all(opened, videos, update)
+        findings = scan(opened, videos, update)
     rows = [("source", name), *report(findings, opened), *_not_read(source, opened)]
     if wanted:
-        rows += [("recipe", line) for line in usable([each.video for each in findings.seen], wanted)]
+        rows += [("recipe", line) for line in usable([each.video for each in findings.clips], wanted)]
     for what, value in rows:
         click.echo(f"{what:11}{_printable(value)}")
     for kind, pairs in (("duplicates", findings.duplicates), ("mirrors", findings.mirrors)):
@@ -280,7 +279,7 @@ def check(
         except OSError as error:
             raise InputError(f"--html {html}: {error.strerror}") from None
         click.echo(f"contact sheet in {html}")
-    if not findings.seen:
+    if not findings.clips:
         raise InputError(f"{source}: nothing in it can be used")
 
 
