@@ -25,7 +25,7 @@ from kvzoo.apps.speedup import shown as kept_frames
 from kvzoo.apps.streams import windows_at_rates
 from kvzoo.data.videos import open_video
 from kvzoo.errors import InputError
-from kvzoo.media.audio import RATE, stretched
+from kvzoo.media.audio import RATE, stretch
 from kvzoo.models.sliding import map_logits, sliding
 
 T, SIDE = 4, 16
@@ -273,7 +273,7 @@ def test_speedup(run, tmp_path, rate):
 def test_sound_keeps_step(tmp_path, speeds):
     clicks(tmp_path / "a.mp4")
     seconds = np.arange(201) / 25
-    sound = np.concatenate([f.to_ndarray().reshape(-1, 2) for f in stretched(tmp_path / "a.mp4", seconds, speeds)])
+    sound = np.concatenate([f.to_ndarray().reshape(-1, 2) for f in stretch(tmp_path / "a.mp4", seconds, speeds)])
     ends = np.concatenate([[0], np.cumsum(1 / speeds)]) / 25
     assert len(sound) / RATE == pytest.approx(ends[-1], abs=1e-3)
     wanted, found = np.interp(np.arange(8) + 0.5, seconds, ends), onsets(sound[:, 0], RATE)
