@@ -1,4 +1,4 @@
-"""The state of every installed plugin: each is loaded in a process of its own, several at once."""
+"""The state of every installed plugin; each is loaded in a process of its own, several at once."""
 
 import json
 import os
@@ -16,18 +16,18 @@ from kvzoo.process import cores
 from kvzoo.registry import RECIPES, Entry, allowed, installed, installed_groups
 
 REGISTRIES = {registry.spec_type.group: registry for registry in catalog.REGISTRIES.values()}
-SECONDS = 120  # that loading one may take
-SPEC_SECONDS = 5  # that importing its spec may take: every command that names it waits for that
+SECONDS = 120  # limit for loading one entry point
+SPEC_SECONDS = 5  # limit for importing its spec, for which every command that names it waits
 
 
 @dataclass(frozen=True)
 class State:
-    """What became of loading one name of a plugin.
+    """The result of loading one entry point of a plugin.
 
     Attributes:
-        name, group, distribution, version: as its metadata has them.
+        name, group, distribution, version: from its metadata.
         state: "ok", "blocked" (KVZOO_PLUGINS does not list it) or "broken".
-        error: why it is broken, in one line; None otherwise.
+        error: why it is broken, in one line; else None.
     """
 
     name: str
@@ -39,34 +39,34 @@ class State:
 
 
 def states(quick: bool = False, seconds: float = SECONDS, at_once: int | None = None) -> Iterator[State]:
-    """Yield the state of all that plugins offer, group by group.
+    """Yield the state of every entry point of plugins, group by group.
 
     Args:
-        quick: import specs only; otherwise builders are imported and models built at their tiny configuration.
-        seconds: that loading one may take.
-        at_once: processes; one a core, at most 8, when None.
+        quick: only import specs; otherwise also import builders and build models at their tiny configuration.
+        seconds: time limit for loading one.
+        at_once: number of processes; by default one per core, at most 8.
     """
     entries = [(group, entry) for group in sorted(installed_groups()) for entry in installed(group)]
     with ThreadPoolExecutor(at_once or min(8, cores())) as threads:
-        found = [threads.submit(_state, group, entry, quick, seconds) for group, entry in entries]
-        for state in found:
+        futures = [threads.submit(_state, group, entry, quick, seconds) for group, entry in entries]
+        for state in futures:
             yield state.result()
 
 
 def _state(group: str, entry: Entry, quick: bool, seconds: float) -> State:
-    known = (entry.name, group, entry.distribution, entry.version)
+    names = (entry.name, group, entry.distribution, entry.version)
     if not allowed(entry.distribution):
-        return State(*known, "blocked")
+        return State(*names, "blocked")
     if group not in (*REGISTRIES, RECIPES):
         legal = (*REGISTRIES, RECIPES)
         hint = did_you_mean(group, legal) or f"; known: {', '.join(legal)}"
-        return State(*known, "broken", f"no such group of entry points: {group}{hint}")
+        return State(*names, "broken", f"no such entry-point group: {group}{hint}")
     error = _load(group, entry, quick, seconds) or _clash(group, entry)
-    return State(*known, "broken" if error else "ok", error)
+    return State(*names, "broken" if error else "ok", error)
 
 
 def _clash(group: str, entry: Entry) -> str | None:
-    """Return what is to be said where somebody else has that name too."""
+    """Return an error if another distribution has the same name, else None."""
     if group == RECIPES:
         return None
     rivals = [e.distribution for e in REGISTRIES[group].offered() if e.name == entry.name]
@@ -78,7 +78,7 @@ def _clash(group: str, entry: Entry) -> str | None:
 
 
 def _load(group: str, entry: Entry, quick: bool, seconds: float) -> str | None:
-    """Load it in a process of its own and return what is wrong with it, None where nothing is."""
+    """Load an entry point in a process of its own and return its error, or None."""
     with tempfile.TemporaryDirectory(prefix="kvzoo-plugin-") as folder:
         result, log = Path(folder) / "result.json", Path(folder) / "log.txt"
         job = [group, entry.name, entry.distribution, str(result), "quick" if quick else "build"]
@@ -87,7 +87,7 @@ def _load(group: str, entry: Entry, quick: bool, seconds: float) -> str | None:
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path),
         }
-        # What the plugin prints goes to the log. A strict process would stop at other plugins.
+        # Output of the plugin goes to the log. A strict process would stop at other plugins.
         environment.pop("KVZOO_STRICT", None)
         with open(log, "wb") as out:
             try:
@@ -100,22 +100,24 @@ def _load(group: str, entry: Entry, quick: bool, seconds: float) -> str | None:
                     timeout=seconds,
                 ).returncode
             except subprocess.TimeoutExpired:
-                return f"does not load within {seconds:g} s"
-        said = json.loads(result.read_text()) if result.is_file() else {}
-        if said.get("error"):
-            return said["error"]
-        if said.get("heavy"):
-            return f"its spec's module imports {' and '.join(said['heavy'])}; a spec needs neither Keras nor a backend"
-        if said.get("seconds", 0) > SPEC_SECONDS:
-            return f"its spec takes {said['seconds']:.0f} s to import, and every command that names it waits for that"
-        if not said.get("done"):
+                return f"did not load within {seconds:g} s"
+        answer = json.loads(result.read_text()) if result.is_file() else {}
+        if answer.get("error"):
+            return answer["error"]
+        if answer.get("heavy"):
+            return (
+                f"its spec's module imports {' and '.join(answer['heavy'])}; a spec needs neither Keras nor a backend"
+            )
+        if answer.get("seconds", 0) > SPEC_SECONDS:
+            return f"its spec takes {answer['seconds']:.0f} s to import, and every command that names it waits for it"
+        if not answer.get("done"):
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            return ": ".join([f"its process ended with exit code {code} while it was loaded", *last])
+            return ": ".join([f"its process ended with exit code {code} while loading", *last])
     return None
 
 
 def in_words(rows: Sequence[State]) -> Iterator[tuple[State, str]]:
-    """Yield each state with its line of a table."""
+    """Yield each state with its row of a table as text."""
     width = max(len(row.name) for row in rows)
     for row in rows:
         error = f"  {row.error}" if row.error else ""
