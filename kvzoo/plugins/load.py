@@ -60,7 +60,7 @@ def check_builder(spec: Spec) -> None:
     if not callable(builder):
         raise TypeError(f"{spec.builder} is no function or class but {type(builder).__name__}")
     if isinstance(spec, ModelSpec):
-        from kvzoo.recipe.resolve import check_options
+        from kvzoo.options import check_options
         from kvzoo.zoo import build
 
         build(spec, check_options("model", spec.name, spec.options, spec.tiny))
