@@ -402,7 +402,7 @@ SOURCES = Registry(
     (
         SourceSpec(
             name="stick_actions",
-            builder="kvzoo.data.stick_actions:StickActions",
+            builder="kvzoo.data.worlds.stick_actions:StickActions",
             summary="articulated figures that wave, jump, bend and walk in still rooms, drawn as they are read",
             options={
                 "videos": Option("int", 240, "videos to draw", minimum=1),
@@ -424,7 +424,7 @@ SOURCES = Registry(
         ),
         SourceSpec(
             name="stick_anomalies",
-            builder="kvzoo.data.stick_anomalies:StickAnomalies",
+            builder="kvzoo.data.worlds.stick_anomalies:StickAnomalies",
             summary="an action in a still room that another one or an intruder interrupts, labelled frame by frame",
             options={
                 "videos": Option("int", 60, "videos to draw", minimum=1),
@@ -473,7 +473,7 @@ SOURCES = Registry(
         ),
         SourceSpec(
             name="moving_shapes",
-            builder="kvzoo.data.moving_shapes:MovingShapes",
+            builder="kvzoo.data.worlds.moving_shapes:MovingShapes",
             summary="large shapes that slide, bounce, circle and go diagonally before still walls, with their true masks",
             options={
                 "videos": Option("int", 240, "videos to draw", minimum=1),
@@ -490,7 +490,7 @@ SOURCES = Registry(
         ),
         SourceSpec(
             name="falling_bodies",
-            builder="kvzoo.data.falling_bodies:FallingBodies",
+            builder="kvzoo.data.worlds.falling_bodies:FallingBodies",
             summary="balls and tyres that bounce, fly, swing and roll as gravity has it, seen from near and from far",
             options={
                 "videos": Option("int", 240, "videos to draw", minimum=1),
@@ -505,7 +505,7 @@ SOURCES = Registry(
         ),
         SourceSpec(
             name="moving_scenes",
-            builder="kvzoo.data.moving_scenes:MovingScenes",
+            builder="kvzoo.data.worlds.moving_scenes:MovingScenes",
             summary="layered scenes like photographs in motion, with exact flow, visibility and layers",
             options={
                 "videos": Option("int", 4000, "videos to draw", minimum=1),
@@ -525,7 +525,7 @@ SOURCES = Registry(
         ),
         SourceSpec(
             name="speed_spans",
-            builder="kvzoo.data.speed_spans:SpeedSpans",
+            builder="kvzoo.data.worlds.speed_spans:SpeedSpans",
             summary="drawn videos whose spans play slowed, naturally or sped up, the speed of each frame known",
             options={
                 "world": Option("str", "stick_actions", "what is seen", choices=("stick_actions", "falling_bodies")),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kvzoo.errors import InputError, PluginError, UnknownNameError, did_you_mean
+from kvzoo.options import Option
 
 KINDS = {
     "reconstructor": "clip to clip",
@@ -26,48 +27,6 @@ KINDS = {
     "generator": "noise, label or image to clip",
     "classifier": "clip to logits",
 }
-
-OPTION_TYPES = (
-    "int",
-    "float",
-    "bool",
-    "str",
-    "path",
-    "size",
-    "list[int]",
-    "list[float]",
-    "list[str]",
-    "dict[str, float]",
-)
-
-
-@dataclass(frozen=True)
-class Option:
-    """One argument of a builder, as a recipe may set it.
-
-    Attributes:
-        type: one of OPTION_TYPES; `path` is a string, taken relative to the recipe; `size` is an integer, or a pair
-            [height, width] where they differ.
-        default: the reference setting; None where the builder chooses.
-        help: what it is, with its unit.
-        minimum, maximum, multiple_of, choices: what is legal, of a list's items; None where anything is.
-        required: whether a recipe must give it.
-    """
-
-    type: str
-    default: Any = None
-    help: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    multiple_of: int | None = None
-    choices: tuple | None = None
-    required: bool = False
-
-    def __post_init__(self):
-        if self.type not in OPTION_TYPES:
-            raise InputError(f"Option: type must be one of {', '.join(OPTION_TYPES)}. Received: {self.type!r}")
-        if self.choices is not None:
-            object.__setattr__(self, "choices", tuple(self.choices))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from keras.src.backend.common.global_state import get_global_attribute, set_glob
 from kvzoo import catalog
 from kvzoo.errors import InputError, did_you_mean
 from kvzoo.losses.base import VideoModel, compiled_by_xla, optimizer
-from kvzoo.recipe.resolve import check_options
+from kvzoo.options import check_options
 from kvzoo.recipe.resolve import load as load_recipe
 from kvzoo.registry import ModelSpec, load_object
 

@@ -20,9 +20,9 @@ from kvzoo.data import source as source_module
 from kvzoo.data.pipeline import Clips, FixedExamples, batches, open_data
 from kvzoo.data.samplers import Window
 from kvzoo.data.source import BrokenVideo, Source, Video, regroup, resample, split, square
-from kvzoo.data.stick_actions import StickActions
 from kvzoo.data.strips import Strips
 from kvzoo.data.videos import Videos, open_video
+from kvzoo.data.worlds.stick_actions import StickActions
 from kvzoo.errors import InputError
 
 

@@ -12,8 +12,8 @@ from test_data import damage, picture, write_strip, write_video, x264
 from test_store import run
 
 from kvzoo.data.check import scan
-from kvzoo.data.stick_actions import StickActions
 from kvzoo.data.strips import Strips
+from kvzoo.data.worlds.stick_actions import StickActions
 from kvzoo.errors import InputError
 
 

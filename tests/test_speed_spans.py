@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvzoo.data.falling_bodies import FallingBodies
 from kvzoo.data.source import resample
-from kvzoo.data.speed_spans import SpeedSpans
+from kvzoo.data.worlds.falling_bodies import FallingBodies
+from kvzoo.data.worlds.speed_spans import SpeedSpans
 from kvzoo.errors import InputError
 
 WORLDS = ["stick_actions", "falling_bodies"]

@@ -16,8 +16,8 @@ import click
 from kvzoo import catalog
 from kvzoo.cli.group import Group
 from kvzoo.errors import InputError
+from kvzoo.options import check_options
 from kvzoo.progress import progress
-from kvzoo.recipe.resolve import check_options
 from kvzoo.recipe.text import parse_pairs
 from kvzoo.signals import undone
 

@@ -60,7 +60,7 @@ def load_builder(spec: Spec) -> None:
     if not callable(builder):
         raise TypeError(f"{spec.builder}: must be a function or class. Received: {type(builder).__name__}")
     if isinstance(spec, ModelSpec):
-        from kvzoo.recipe.resolve import check_options
+        from kvzoo.options import check_options
         from kvzoo.zoo import build
 
         build(spec, check_options("model", spec.name, spec.options, spec.tiny))

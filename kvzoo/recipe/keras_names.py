@@ -3,7 +3,7 @@
 A test compares these tables with the signatures of the installed Keras.
 """
 
-from kvzoo.registry import Option
+from kvzoo.options import Option
 
 _SHARED = {
     "weight_decay": Option("float", None, "decoupled weight decay (not `fit.l2`)", minimum=0),

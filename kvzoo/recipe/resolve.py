@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from kvzoo import catalog
 from kvzoo.errors import InputError, did_you_mean
+from kvzoo.options import in_words, options_model
 from kvzoo.recipe import keras_names, schema
 from kvzoo.recipe.text import Keys, Origin, Tree, dotted, parse_value, read
-from kvzoo.registry import LossSpec, ModelSpec, Option, Registry, plugin_recipes, same_name
+from kvzoo.registry import LossSpec, ModelSpec, Registry, plugin_recipes, same_name
 
 # Keys that accept a bare name: `model: gru_ae` is `model: {name: gru_ae}`.
 SHORTHANDS: tuple[Keys, ...] = (("model",), ("loss",), ("data", "sampler"), ("fit", "optimizer"))
@@ -143,20 +144,6 @@ def check_data(section: Mapping, loss: LossSpec) -> dict:
     _expand(tree, ("data", "sampler"))
     _absolute_paths(tree, Path.cwd() / "recipe")
     return _Validator(tree).data(tree.values["data"], loss, ("data",))
-
-
-def check_options(noun: str, name: str, options: Mapping[str, Option], values: Mapping[str, Any]) -> dict:
-    """Return validated option values with defaults filled in, for callers without a recipe.
-
-    Raises:
-        InputError: an unknown option, a wrong type, a value out of range.
-    """
-    try:
-        return schema.options_model(name, options).model_validate(dict(values)).model_dump()
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = dotted(tuple(first["loc"]))
-        raise InputError(f"{noun} {name}: {key}: {_message(first, (list(options), []))}") from None
 
 
 def _read_with_parents(file: Path, children: tuple[Path, ...]) -> Tree:
@@ -322,7 +309,7 @@ class _Validator:
             self._fail((*keys, "source"), f"must be the name of a source; known: {', '.join(catalog.SOURCES.names())}")
         spec = self._get(catalog.SOURCES, source, (*keys, "source"))
         tests = section.pop("tests", None) if keys == ("data",) else None
-        data = self._validate(schema.options_model("data", spec.options, schema.Data), section, keys)
+        data = self._validate(options_model("data", spec.options, schema.Data), section, keys)
         for name, option in spec.options.items():
             missing = option.type == "path" and data[name] and not os.path.exists(data[name])
             if missing and self.check_paths and not data[name].startswith(schema.ADDRESSES):
@@ -371,7 +358,7 @@ class _Validator:
         if name == reference.pop("name"):
             settings = {**reference, **settings}
         rest = {k: v for k, v in settings.items() if k not in ("name", "learning_rate")}
-        options = self._validate(schema.options_model(name, keras_names.OPTIMIZERS[name][1]), rest, keys)
+        options = self._validate(options_model(name, keras_names.OPTIMIZERS[name][1]), rest, keys)
         clipping = [k for k in ("clipnorm", "clipvalue", "global_clipnorm") if options[k] is not None]
         if len(clipping) > 1:
             self._fail((*keys, clipping[1]), f"set only one kind of clipping, not {' and '.join(clipping)}")
@@ -386,7 +373,7 @@ class _Validator:
                 self._fail((*keys, "name"), self._unknown("schedule", name, keras_names.SCHEDULES))
             options = keras_names.SCHEDULES[name]
             values = {k: v for k, v in rate.items() if k != "name"}
-            schedule = self._validate(schema.options_model(name, options), values, keys)
+            schedule = self._validate(options_model(name, options), values, keys)
             if name == "PiecewiseConstantDecay" and len(schedule["values"]) != len(schedule["boundaries"]) + 1:
                 self._fail((*keys, "values"), "must have one more value than boundaries")
             for key in ("decay_steps", "first_decay_steps"):
@@ -426,7 +413,7 @@ class _Validator:
             self._fail((*keys, "name"), f"must be the name of a {noun}; known: {', '.join(registry.names())}")
         spec = self._get(registry, name, (*keys, "name"))
         rest = {k: v for k, v in settings.items() if k != "name"}
-        return {"name": name, **self._validate(schema.options_model(spec.name, spec.options, base), rest, keys)}
+        return {"name": name, **self._validate(options_model(spec.name, spec.options, base), rest, keys)}
 
     def _get(self, registry: Registry, name: str, keys: Keys):
         try:
@@ -444,7 +431,7 @@ class _Validator:
                 at = (*keys, *first["loc"])
             known = self._siblings(model, first["loc"], dotted((*keys, *first["loc"][:-1])))
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            self._fail(at, _message(first, known) + more)
+            self._fail(at, in_words(first, known) + more)
 
     @staticmethod
     def _siblings(model: type[schema.Section], loc: tuple, section: str) -> tuple[list[str], list[str]]:
@@ -468,32 +455,6 @@ def _is_key(key: Any, values: Any) -> bool:
     return isinstance(key, int) or (
         isinstance(key, str) and key.isidentifier() and key not in ("float", "int", "str", "bool")
     )
-
-
-def _message(error: Mapping, known: tuple[list[str], list[str]]) -> str:
-    """Return a pydantic error in the words of a recipe."""
-    kind, context = error["type"], error.get("ctx", {})
-    try:
-        received = f". Received: {error['input']!r}"
-    except ValueError:
-        received = ". Received: an integer of thousands of digits"
-    if kind == "extra_forbidden":
-        wrong = str(error["loc"][-1])
-        for keys in known:
-            by_last = {k.rpartition(".")[2]: k for k in reversed(keys)}
-            if hint := did_you_mean(wrong, by_last):
-                for last, full in by_last.items():
-                    hint = hint.replace(f" {last}?", f" {full}?").replace(f" {last} or", f" {full} or")
-                return f"unknown key{hint}"
-        siblings = sorted(k.rpartition(".")[2] for k in known[0])
-        return f"unknown key; known: {', '.join(siblings) or 'only name'}"
-    if kind == "missing":
-        return "required key is missing"
-    if kind == "literal_error":
-        return f"must be {context['expected']}{received}"
-    if kind == "value_error":
-        return f"{context['error']}{received}"
-    return f"{error['msg'].replace('Input should', 'must')}{received}"
 
 
 def to_yaml(values: Mapping, stream) -> None:

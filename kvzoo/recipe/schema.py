@@ -5,21 +5,18 @@ callbacks (in their specs) and of Keras's optimizers and schedules (keras_names.
 """
 
 import functools
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
-    create_model,
     field_validator,
     model_validator,
 )
 
-from kvzoo.registry import Option
+from kvzoo.options import STRICT
 
 Named = dict[str, Any]
 
@@ -29,7 +26,7 @@ ADDRESSES = ("http://", "https://", "s3://")  # of remote paths
 class Section(BaseModel):
     """A section of a recipe: unknown keys and wrong types are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(**STRICT)
 
 
 class Data(Section):
@@ -197,66 +194,6 @@ class Lock(BaseModel):
     classes: list[str] | None = None
     videos: dict[str, int | dict[str, int | float]] = {}
     origins: dict[str, str] = {}
-
-
-_TYPES = {
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "str": str,
-    "path": str,
-    "size": Any,
-    "list[int]": list[int],
-    "list[float]": list[float],
-    "list[str]": list[str],
-    "dict[str, float]": dict[str, float],
-}
-
-
-def _size(option: Option) -> BeforeValidator:
-    """Return the validator of an integer or a pair of integers; a pair becomes a list, as in YAML."""
-    limits = (
-        f"at least {option.minimum}" if option.minimum is not None else "",
-        f"divisible by {option.multiple_of}" if option.multiple_of else "",
-    )
-    legal = f"must be an integer or [height, width]{', ' if any(limits) else ''}{' and '.join(filter(None, limits))}"
-
-    def validate_size(value: Any) -> Any:
-        pair = isinstance(value, (list, tuple))
-        sides = list(value) if pair else [value]
-        fits = len(sides) == 1 + pair and all(
-            type(side) is int
-            and (option.minimum is None or side >= option.minimum)
-            and side % (option.multiple_of or 1) == 0
-            for side in sides
-        )
-        if not fits:
-            raise ValueError(legal)
-        return sides if pair else value
-
-    return BeforeValidator(validate_size)
-
-
-def _field(option: Option) -> tuple[Any, Any]:
-    """Return the pydantic type and default of an option."""
-    kind: Any = _TYPES[option.type]
-    if option.choices is not None:
-        kind = Literal[tuple(option.choices)]
-    limits = {"ge": option.minimum, "le": option.maximum, "multiple_of": option.multiple_of}
-    limits = {k: v for k, v in limits.items() if v is not None}
-    if option.type == "size":
-        kind, limits = Annotated[Any, _size(option)], {}
-    if limits and option.type in ("list[int]", "list[float]"):
-        kind, limits = list[Annotated[get_args(kind)[0], Field(**limits)]], {}
-    kind = Annotated[kind, Field(description=option.help, **limits)]
-    if option.required:
-        return kind, ...
-    return (kind | None if option.default is None else kind), option.default
-
-
-def options_model(name: str, options: Mapping[str, Option], base: type[Section] = Section) -> type[Section]:
-    """Return the pydantic model for the options of a registered thing."""
-    return create_model(name, __base__=base, **{key: _field(option) for key, option in options.items()})
 
 
 @functools.cache

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from kvzoo.data.falling_bodies import FallingBodies
 from kvzoo.data.source import Source, Video
-from kvzoo.data.stick_actions import FPS, StickActions
+from kvzoo.data.worlds.falling_bodies import FallingBodies
+from kvzoo.data.worlds.stick_actions import FPS, StickActions
 from kvzoo.errors import InputError, did_you_mean
 
 WORLDS = ("stick_actions", "falling_bodies")
