@@ -695,6 +695,12 @@ def list_models(pattern: str = "*") -> list[str]:
 
     Args:
         pattern: shell-style wildcards, such as "*_ae".
+
+    Example:
+
+        >>> import kvzoo
+        >>> kvzoo.list_models("gru_*")
+        ['gru_ae']
     """
     return MODELS.names(pattern)
 
@@ -703,7 +709,21 @@ def register(spec: Spec) -> None:
     """Add a model, loss, source, sampler or callback from code: the same as a plugin's entry point.
 
     Raises:
-        InputError: it is no spec, or its name is taken.
+        InputError: `spec` is not a spec, or its name is taken.
+
+    Example:
+
+        >>> import kvzoo
+        >>> spec = kvzoo.ModelSpec(
+        ...     name="tiny_ae",
+        ...     kind="reconstructor",
+        ...     loss="mse",
+        ...     builder="kvzoo.models.conv3d_ae:conv3d_ae",
+        ...     options={"frames": kvzoo.Option("int", 16, "frames of a clip", minimum=1)},
+        ... )
+        >>> kvzoo.register(spec)
+        >>> kvzoo.list_models("tiny_a*")
+        ['tiny_ae']
     """
     registry = REGISTRIES.get(getattr(spec, "noun", None))
     if registry is None:

@@ -299,7 +299,7 @@ def test_videos_of_one_frame_are_skipped_and_told(tmp_path):
 
 def test_channels_that_no_source_gives_are_refused(tmp_path):
     write_sequence(tmp_path / "five", noise(5))
-    with pytest.raises(InputError, match=r"1 \(grey\) or 3 \(RGB\) channels, the model has 4"):
+    with pytest.raises(InputError, match=r"only 1 \(grey\) or 3 \(RGB\) channels; the model has 4"):
         clips_of(tmp_path, {"name": "interpolate"}, shapes(2, 3, channels_out=4))
 
 

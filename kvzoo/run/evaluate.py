@@ -55,6 +55,13 @@ def evaluate(
     Raises:
         InputError: no run, no model yet, a kind of model without an evaluation, unknown keys of data, nothing
             held out, no data.
+
+    Example:
+
+        >>> import kvzoo
+        >>> evaluation = kvzoo.evaluate("runs/latest", clips=2)
+        >>> evaluation.metrics["psnr"] > 0, evaluation.conditions["clips"]
+        (True, 2)
     """
     asked = asked or Asked()
     recipe, section = check(run, data, asked)
