@@ -19,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from kvzoo.registry import Option
+from kvzoo import catalog
+from kvzoo.registry import Option, TaskSpec
 
 Named = dict[str, Any]
 
@@ -76,22 +77,21 @@ class FineTuning(Section):
     ] = "all"
 
 
-# Endings of metrics' names of which more is better, and of which less is.
-HIGHER = ("psnr", "ssim", "accuracy", "diversity")
-LOWER = ("loss", "l1", "mse", "error", "entropy")
-
-
-def mode_of(name: str, mode: str = "auto") -> str:
+def mode_of(name: str, mode: str = "auto", task: TaskSpec | None = None) -> str:
     """Return "max" where a higher value of a metric is better, "min" where a lower one is; `mode` if it says.
 
+    Args:
+        name: a column of history.csv.
+        mode: "auto", "min" or "max".
+        task: of the run, whose figures count first.
+
     Raises:
-        ValueError: neither the mode nor the name tells.
+        ValueError: neither the mode nor a figure of that name tells.
     """
     if mode != "auto":
         return mode
-    for found, endings in (("max", HIGHER), ("min", LOWER)):
-        if name.endswith(endings):
-            return found
+    if which := catalog.better(name, task):
+        return {"higher": "max", "lower": "min"}[which]
     raise ValueError(f"{name}: whether more of it is better cannot be told from its name; mode: min or max says it")
 
 
