@@ -36,6 +36,8 @@ _PUBLIC = {
     "SourceSpec": "kvzoo.registry",
     "SamplerSpec": "kvzoo.registry",
     "CallbackSpec": "kvzoo.registry",
+    "TaskSpec": "kvzoo.registry",
+    "Task": "kvzoo.tasks.base",
     "Option": "kvzoo.options",
     "Source": "kvzoo.data.source",
     "Video": "kvzoo.data.source",
@@ -57,6 +59,8 @@ __all__ = [
     "SamplerSpec",
     "Source",
     "SourceSpec",
+    "Task",
+    "TaskSpec",
     "Video",
     "VideoModel",
     "__version__",
@@ -77,10 +81,11 @@ if _TYPE_CHECKING:
     from kvzoo.errors import InputError, KvzooError
     from kvzoo.losses.base import VideoModel
     from kvzoo.options import Option
-    from kvzoo.registry import CallbackSpec, LossSpec, ModelSpec, SamplerSpec, SourceSpec
+    from kvzoo.registry import CallbackSpec, LossSpec, ModelSpec, SamplerSpec, SourceSpec, TaskSpec
     from kvzoo.run.dataset import dataset
     from kvzoo.run.evaluate import evaluate
     from kvzoo.run.fit import fit, resume
+    from kvzoo.tasks.base import Task
     from kvzoo.zoo import get, load
 
 

@@ -235,7 +235,7 @@ except InputError as error:
 def test_a_kind_without_an_evaluation_is_refused(in_process, tmp_path):
     (tmp_path / LOCK).write_text("model: judge\ndata: {source: stick_actions}\nfit: {steps: 1}\n")
     said = in_process(OTHER_KIND.replace("{path!r}", repr(str(tmp_path))))
-    assert "judge is a translator; compare fits these kinds of model: reconstructor" in said
+    assert "judge was trained for translation; compare is for reconstruction" in said
 
 
 def test_the_table_names_every_figure_and_condition(run, own):

@@ -197,7 +197,7 @@ except InputError as error:
 def test_a_run_of_another_kind(in_process, tmp_path):
     (tmp_path / LOCK).write_text("model: judge\ndata: {source: stick_actions}\nfit: {steps: 1}\n")
     said = in_process(OTHER_KIND.replace("{path!r}", repr(str(tmp_path))))
-    assert "judge is a classifier; reconstruct fits these kinds of model: reconstructor" in said
+    assert "judge was trained for classification; reconstruct is for reconstruction" in said
 
 
 def test_no_video(refused, tmp_path):

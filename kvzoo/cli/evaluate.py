@@ -6,9 +6,12 @@ from collections.abc import Iterable
 
 import click
 
+from kvzoo import catalog
 from kvzoo.cli.terminal import backend_starts
 from kvzoo.recipe.text import parse_pairs
-from kvzoo.run.evaluate import CLIPS, Asked, Evaluation, check
+from kvzoo.run.evaluate import Asked, Evaluation, check
+
+CLIPS = {entry.name: entry.spec.clips for entry in catalog.TASKS.offered() if entry.distribution == "kvzoo"}
 
 
 @click.command()
@@ -23,7 +26,7 @@ from kvzoo.run.evaluate import CLIPS, Asked, Evaluation, check
 @click.option(
     "--clips",
     type=click.IntRange(min=1),
-    help=f"Clips to read at most; {', '.join(f'{count} for a {kind}' for kind, count in CLIPS.items())} when left out.",
+    help=f"Clips to read at most; {', '.join(f'{count} for {task}' for task, count in CLIPS.items())} when left out.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of a generator's noise.")
 @click.option("--judge", type=click.Path(), help="Run of a classifier, to judge the classes of generated clips.")

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kvzoo import catalog
-from kvzoo.errors import InputError, did_you_mean
+from kvzoo.errors import InputError, UnknownNameError, did_you_mean
 from kvzoo.options import in_words, options_model
 from kvzoo.recipe import keras_names, schema
 from kvzoo.recipe.text import Keys, Origin, Tree, dotted, parse_value, read
@@ -285,6 +285,10 @@ class _Validator:
                 ("loss",),
                 f"the loss {loss.name} supports only {' and '.join(loss.kinds)} models; {spec.name} is a {spec.kind}",
             )
+        try:
+            catalog.task_of(spec, loss)
+        except UnknownNameError as error:
+            self._fail(("loss",), str(error))
         if "terms" in values["loss"]:
             try:
                 values["loss"]["terms"] = spec.term_weights(values["loss"]["terms"])

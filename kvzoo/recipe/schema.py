@@ -16,7 +16,9 @@ from pydantic import (
     model_validator,
 )
 
+from kvzoo import catalog
 from kvzoo.options import STRICT
+from kvzoo.registry import TaskSpec
 
 Named = dict[str, Any]
 
@@ -71,16 +73,16 @@ class FineTuning(Section):
     ] = "all"
 
 
-# Name endings of metrics for which higher is better, and lower is better.
-HIGHER = ("psnr", "ssim", "accuracy", "diversity")
-LOWER = ("loss", "l1", "mse", "error", "entropy")
-
-
-def mode_of(name: str, mode: str = "auto") -> str:
+def mode_of(name: str, mode: str = "auto", task: TaskSpec | None = None) -> str:
     """Return "max" if a higher value of a metric is better, else "min": `mode`, or by the name if it is "auto".
 
+    Args:
+        name: a column of history.csv.
+        mode: "auto", "min" or "max".
+        task: of the run, whose figures count first.
+
     Raises:
-        ValueError: the mode is "auto" and the name is not known.
+        ValueError: the mode is "auto" and no figure of that name is known.
 
     Example:
 
@@ -90,9 +92,8 @@ def mode_of(name: str, mode: str = "auto") -> str:
     """
     if mode != "auto":
         return mode
-    for direction, endings in (("max", HIGHER), ("min", LOWER)):
-        if name.endswith(endings):
-            return direction
+    if which := catalog.better(name, task):
+        return {"higher": "max", "lower": "min"}[which]
     raise ValueError(f"{name}: cannot tell from the name whether higher is better; set mode to min or max")
 
 
