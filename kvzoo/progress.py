@@ -16,6 +16,8 @@ WINDOW = 30.0  # seconds that a rate looks back, at least two marks
 STALL = 0.1  # seconds without a unit, after which the next ones are the work of another batch
 FLOW = 3.0  # seconds of units without a stall, after which they are no batch
 
+silent = False  # whether progress is hidden; `kvzoo --quiet` sets it
+
 
 class Rate:
     """Units a second of late, without those up to the first one, which waits for networks to compile.
@@ -68,7 +70,7 @@ class Live:
 
     def __init__(self, total: int | None, console=None):
         self._total, self._bar, self._stack = total, None, ExitStack()
-        if console is None and not sys.stderr.isatty():
+        if console is None and (silent or not sys.stderr.isatty()):
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
@@ -146,7 +148,7 @@ def progress(total: int | None, unit: str = "frame", out: object = ""):
         rate.note(done, now)
         counted, speed, left = words()
         live.show(done, counted, speed, "" if left is None else clock(left), detail=to)
-        if not live.shown and now - said > EVERY:
+        if not live.shown and not silent and now - said > EVERY:
             said = now
             parts = (f"{counted} {to}".rstrip(), speed, "" if left is None else f"{clock(left)} left")
             print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)

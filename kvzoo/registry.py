@@ -450,6 +450,7 @@ class PluginRecipe:
 
 
 RECIPES = "kvzoo.recipes"
+COMMANDS = "kvzoo.commands"
 
 
 def plugin_recipes() -> list[PluginRecipe]:

@@ -10,22 +10,25 @@ from pathlib import Path
 
 from kvzoo import catalog
 from kvzoo.errors import KvzooError
-from kvzoo.registry import RECIPES, Entry, ModelSpec, Spec, installed, recipe_folder
+from kvzoo.plugins import commands
+from kvzoo.registry import COMMANDS, RECIPES, Entry, ModelSpec, Spec, installed, recipe_folder
 
 HEAVY = ("keras", "tensorflow", "jax", "torch")
 
 
 def main(group: str, name: str, distribution: str, result: str, depth: str) -> None:
-    said: dict = {}
+    record: dict = {}
 
     def note(**more) -> None:
-        said.update(more)
-        Path(result).write_text(json.dumps(said))
+        record.update(more)
+        Path(result).write_text(json.dumps(record))
 
     (entry,) = [e for e in installed(group) if (e.name, e.distribution) == (name, distribution)]
     try:
         if group == RECIPES:
             check_recipes(entry)
+        elif group == COMMANDS:
+            commands.load(entry)
         else:
             registry = next(r for r in catalog.REGISTRIES.values() if r.spec_type.group == group)
             started = time.perf_counter()
