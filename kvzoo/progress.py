@@ -16,6 +16,8 @@ WINDOW = 30.0  # seconds that a rate averages over, at least two marks
 STALL = 0.1  # seconds without a unit, after which the next ones belong to another batch
 FLOW = 3.0  # seconds of units without a stall, after which they are not a batch
 
+silent = False  # whether progress is hidden; `kvzoo --quiet` sets it
+
 
 class Rate:
     """Recent units per second, not counting the first one, which waits for networks to compile.
@@ -91,7 +93,7 @@ class Live:
 
     def __init__(self, total: int | None, console=None):
         self._total, self._bar, self._stack = total, None, ExitStack()
-        if console is None and not sys.stderr.isatty():
+        if console is None and (silent or not sys.stderr.isatty()):
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn

@@ -527,6 +527,7 @@ class PluginRecipe:
 
 
 RECIPES = "kvzoo.recipes"
+COMMANDS = "kvzoo.commands"
 
 
 def plugin_recipes() -> list[PluginRecipe]:

@@ -48,7 +48,7 @@ def ticks(low: float, high: float) -> list[float]:
 
         >>> from kvzoo.media.charts import ticks
         >>> ticks(3, 21)
-        [0, 5, 10, 15, 20, 25]
+        [0.0, 5.0, 10.0, 15.0, 20.0, 25.0]
     """
     span = max(high - low, 1e-3 * max(abs(high), 1.0))
     power = 10.0 ** math.floor(math.log10(span / 4))

@@ -10,22 +10,25 @@ from pathlib import Path
 
 from kvzoo import catalog
 from kvzoo.errors import KvzooError
-from kvzoo.registry import RECIPES, Entry, ModelSpec, Spec, installed, recipe_folder
+from kvzoo.plugins import commands
+from kvzoo.registry import COMMANDS, RECIPES, Entry, ModelSpec, Spec, installed, recipe_folder
 
 HEAVY = ("keras", "tensorflow", "jax", "torch")
 
 
 def main(group: str, name: str, distribution: str, result: str, depth: str) -> None:
-    result_so_far: dict = {}
+    record: dict = {}
 
     def note(**more) -> None:
-        result_so_far.update(more)
-        Path(result).write_text(json.dumps(result_so_far))
+        record.update(more)
+        Path(result).write_text(json.dumps(record))
 
     (entry,) = [e for e in installed(group) if (e.name, e.distribution) == (name, distribution)]
     try:
         if group == RECIPES:
             load_recipes(entry)
+        elif group == COMMANDS:
+            commands.load(entry)
         else:
             registry = next(r for r in catalog.REGISTRIES.values() if r.spec_type.group == group)
             start = time.perf_counter()

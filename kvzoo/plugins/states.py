@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from kvzoo import catalog
 from kvzoo.errors import did_you_mean
 from kvzoo.process import cores
-from kvzoo.registry import RECIPES, Entry, allowed, installed, installed_groups
+from kvzoo.registry import COMMANDS, RECIPES, Entry, allowed, installed, installed_groups
 
 REGISTRIES = {registry.spec_type.group: registry for registry in catalog.REGISTRIES.values()}
 SECONDS = 120  # limit for loading one entry point
@@ -38,38 +38,44 @@ class State:
     error: str | None = None
 
 
-def states(quick: bool = False, seconds: float = SECONDS, at_once: int | None = None) -> Iterator[State]:
+def states(
+    quick: bool = False, seconds: float = SECONDS, at_once: int | None = None, verbs: Collection[str] = ()
+) -> Iterator[State]:
     """Yield the state of every entry point of plugins, group by group.
 
     Args:
         quick: only import specs; otherwise also import builders and build models at their tiny configuration.
         seconds: time limit for loading one.
         at_once: number of processes; by default one per core, at most 8.
+        verbs: the built-in verbs, whose names a plugin's verb cannot have.
     """
     entries = [(group, entry) for group in sorted(installed_groups()) for entry in installed(group)]
     with ThreadPoolExecutor(at_once or min(8, cores())) as threads:
-        futures = [threads.submit(_state, group, entry, quick, seconds) for group, entry in entries]
+        futures = [threads.submit(_state, group, entry, quick, seconds, verbs) for group, entry in entries]
         for state in futures:
             yield state.result()
 
 
-def _state(group: str, entry: Entry, quick: bool, seconds: float) -> State:
+def _state(group: str, entry: Entry, quick: bool, seconds: float, verbs: Collection[str]) -> State:
     names = (entry.name, group, entry.distribution, entry.version)
     if not allowed(entry.distribution):
         return State(*names, "blocked")
-    if group not in (*REGISTRIES, RECIPES):
-        legal = (*REGISTRIES, RECIPES)
+    if group not in (legal := (*REGISTRIES, RECIPES, COMMANDS)):
         hint = did_you_mean(group, legal) or f"; known: {', '.join(legal)}"
         return State(*names, "broken", f"no such entry-point group: {group}{hint}")
-    error = _load(group, entry, quick, seconds) or _clash(group, entry)
+    error = _load(group, entry, quick, seconds) or _clash(group, entry, verbs)
     return State(*names, "broken" if error else "ok", error)
 
 
-def _clash(group: str, entry: Entry) -> str | None:
+def _clash(group: str, entry: Entry, verbs: Collection[str]) -> str | None:
     """Return an error if another distribution has the same name, else None."""
     if group == RECIPES:
         return None
-    rivals = [e.distribution for e in REGISTRIES[group].offered() if e.name == entry.name]
+    if group == COMMANDS:
+        rivals = [e.distribution for e in installed(group) if e.name == entry.name and allowed(e.distribution)]
+        rivals += ["kvzoo"] * (entry.name in verbs)
+    else:
+        rivals = [e.distribution for e in REGISTRIES[group].offered() if e.name == entry.name]
     rivals.remove(entry.distribution)
     if not rivals:
         return None
@@ -101,16 +107,16 @@ def _load(group: str, entry: Entry, quick: bool, seconds: float) -> str | None:
                 ).returncode
             except subprocess.TimeoutExpired:
                 return f"did not load within {seconds:g} s"
-        answer = json.loads(result.read_text()) if result.is_file() else {}
-        if answer.get("error"):
-            return answer["error"]
-        if answer.get("heavy"):
+        record = json.loads(result.read_text()) if result.is_file() else {}
+        if record.get("error"):
+            return record["error"]
+        if record.get("heavy"):
             return (
-                f"its spec's module imports {' and '.join(answer['heavy'])}; a spec needs neither Keras nor a backend"
+                f"its spec's module imports {' and '.join(record['heavy'])}; a spec needs neither Keras nor a backend"
             )
-        if answer.get("seconds", 0) > SPEC_SECONDS:
-            return f"its spec takes {answer['seconds']:.0f} s to import, and every command that names it waits for it"
-        if not answer.get("done"):
+        if record.get("seconds", 0) > SPEC_SECONDS:
+            return f"its spec takes {record['seconds']:.0f} s to import, and every command that names it waits for it"
+        if not record.get("done"):
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
             return ": ".join([f"its process ended with exit code {code} while loading", *last])
     return None
