@@ -171,7 +171,7 @@ def progress(total: int | None, unit: str = "frame", out: object = ""):
         rate.note(done, now)
         status, speed, remaining = words()
         live.show(done, status, speed, "" if remaining is None else clock(remaining), detail=to)
-        if not live.shown and now - last_print > EVERY:
+        if not live.shown and not silent and now - last_print > EVERY:
             last_print = now
             parts = (f"{status} {to}".rstrip(), speed, "" if remaining is None else f"{clock(remaining)} left")
             print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)

@@ -181,7 +181,7 @@ def test_a_plugin_that_hangs_is_left(tmp_path, monkeypatch):
     registry._entry_points.cache_clear()
     (row,) = [row for row in states(seconds=2) if row.state != "blocked"]
     registry._entry_points.cache_clear()
-    assert (row.name, row.state, row.error) == ("hangs", "broken", "does not load within 2 s")
+    assert (row.name, row.state, row.error) == ("hangs", "broken", "did not load within 2 s")
 
 
 def test_fifty_plugins_cost_one_look_at_the_metadata(tmp_path, in_process):
