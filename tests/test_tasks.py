@@ -10,7 +10,7 @@ from plugins import environment, metadata_of
 
 import kvzoo
 from kvzoo import catalog, registry
-from kvzoo.apps.reconstruct import check as check_reconstruct
+from kvzoo.apps.reconstruct import check_request as check_reconstruct
 from kvzoo.cli.evaluate import command as evaluate_command
 from kvzoo.errors import InputError
 from kvzoo.recipe.schema import mode_of

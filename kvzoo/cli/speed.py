@@ -4,7 +4,7 @@ import json
 
 import click
 
-from kvzoo.apps.speed import MODES, check
+from kvzoo.apps.speed import MODES, check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import as_json, backend, out_folder
 from kvzoo.cli.terminal import backend_starts
@@ -31,7 +31,7 @@ from kvzoo.progress import progress
 @backend
 def command(run: str, video: str, out: str, mode: str, stride: int | None, as_json: bool) -> None:
     """Estimate the probability that VIDEO is sped up with RUN's network, at 1x and at rates up to 9.31x."""
-    _, stream = check(run, video, out, mode, stride)
+    _, stream = check_request(run, video, out, mode, stride)
     with backend_starts():
         from kvzoo.apps.speed import speed
 
