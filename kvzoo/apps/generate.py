@@ -23,7 +23,7 @@ MOST = 4096  # clips
 
 
 @dataclass(frozen=True)
-class Generated:
+class Generation:
     """The result of `generate`.
 
     Attributes:
@@ -51,7 +51,7 @@ def generate(
     images: Sequence[str | os.PathLike] = (),
     interpolate: bool = False,
     overwrite: bool = False,
-) -> Generated:
+) -> Generation:
     """Generate clips with a run's generator and write them to a file.
 
     Args:
@@ -99,7 +99,7 @@ def generate(
     elif interpolate:
         raise InputError(f"--interpolate: {model.spec.name} takes no noise to interpolate; it takes an image")
 
-    result = Generated(
+    result = Generation(
         model.generate(count, **inputs_of_network), noise, names, recipe.lock.get("fps", FPS), tuple(notes)
     )
     _write(Path(out), result)
@@ -153,7 +153,7 @@ def _between(start: np.ndarray, stop: np.ndarray, count: int) -> np.ndarray:
     return direction * ((1 - shares) * lengths[0] + shares * lengths[1])
 
 
-def _write(out: Path, result: Generated) -> None:
+def _write(out: Path, result: Generation) -> None:
     ending = out.suffix.lower()
     if ending == ".npz":
         optional = {"noise": result.noise, "labels": None if result.labels is None else np.asarray(result.labels)}

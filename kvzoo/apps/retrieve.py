@@ -54,7 +54,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Retrieved:
+class Retrieval:
     """The result of `retrieve`.
 
     Attributes:
@@ -84,7 +84,7 @@ def retrieve(
     index: str | os.PathLike | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> Retrieved:
+) -> Retrieval:
     """Find the clips of a gallery that are most similar to a query, and optionally write a page that plays them.
 
     The query is the mean of its windows' features; each video of the gallery is represented by its most similar window.
@@ -122,7 +122,7 @@ def retrieve(
         # The middle of the decodable part of the query.
         first = max(0, (int(query_windows.first[-1]) + features.length - SHOWN) // 2)
         _write_page(Path(out), Path(query), first, Path(gallery), matches, features.length)
-    return Retrieved(matches, len(files), embedded, skipped, gallery_index.path, gallery_index.note)
+    return Retrieval(matches, len(files), embedded, skipped, gallery_index.path, gallery_index.note)
 
 
 def check_request(
