@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from kvzoo.errors import WriteError
-from kvzoo.files import written_whole
+from kvzoo.files import writing, written_whole
 
 GAP = 2  # pixels between clips in a picture
 PAPER = 255
@@ -23,17 +23,6 @@ TICKS = 90_000  # a second, of a video whose rate varies
 MS = 1e-3  # seconds; Matroska, FLV and WebM count times in them
 BITS = 96_000  # a second and channel, of sound that is encoded
 LONGEST_DELAY = 65_535  # hundredths of a second, of a GIF's frame
-
-
-@contextmanager
-def writing(path: str | os.PathLike):
-    """Turn an OSError within into a WriteError that names the file. Only what writes the file belongs within."""
-    try:
-        yield
-    except WriteError:
-        raise
-    except OSError as error:
-        raise WriteError(path, error) from error
 
 
 def strip(clip: np.ndarray) -> np.ndarray:

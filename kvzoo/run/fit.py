@@ -19,7 +19,8 @@ import keras
 import kvzoo
 from kvzoo import catalog, process, zoo
 from kvzoo.data.pipeline import Clips, Data, FixedExamples, batches, open_data
-from kvzoo.errors import InputError, Interrupted, KvzooError, TrainingFailed, did_you_mean
+from kvzoo.errors import InputError, Interrupted, KvzooError, TrainingFailed, WriteError, did_you_mean
+from kvzoo.files import writing
 from kvzoo.kernels.compiled import keep_compiled
 from kvzoo.losses.arrays import checked
 from kvzoo.losses.base import VideoModel
@@ -29,7 +30,6 @@ from kvzoo.recipe.resolve import Recipe, load
 from kvzoo.recipe.text import dotted
 from kvzoo.run import checkpoint, folder, samples
 from kvzoo.run.feed import HeldOutExamples, TrainingExamples
-from kvzoo.run.folder import WriteError, writing
 from kvzoo.run.history import History, metric_of, panels
 from kvzoo.run.report import duration, write_report
 from kvzoo.run.reproducible import deterministic_ops, seeded
@@ -94,7 +94,7 @@ def fit(
         with undone(lambda: _remove_untrained(run_folder)):
             run_folder.write_lock({**recipe.values, "lock": _lock(recipe, data)})
             return _train(recipe, model, data, callbacks, run_folder, said=said)
-    except (InputError, WriteError, KeyboardInterrupt) as error:
+    except (InputError, KeyboardInterrupt) as error:
         if not _remove_untrained(run_folder):
             raise  # what was trained is kept
         if isinstance(error, WriteError):
@@ -406,10 +406,6 @@ def _train(
         if begun:
             _note_end(run_folder, "interrupted", total, "interrupted")
         raise
-    except KvzooError as error:
-        if begun:
-            _note_end(run_folder, "interrupted" if isinstance(error, Interrupted) else "failed", total, str(error))
-        raise
     except WriteError as error:
         message = f"cannot be written to: {error.strerror}"
         if begun:
@@ -420,6 +416,10 @@ def _train(
             f"{run_folder.path}: {message}; all up to step {folder.step_of(saved[-1])} is whole in {saved[-1]}; "
             f"once there is room, go on with: kvzoo resume {run_folder.path}"
         ) from None
+    except KvzooError as error:
+        if begun:
+            _note_end(run_folder, "interrupted" if isinstance(error, Interrupted) else "failed", total, str(error))
+        raise
     except BaseException as error:
         # Whatever it is, of a callback, a plugin or ours: it is shown as it is, and the run's state tells of it.
         if begun:
@@ -460,7 +460,8 @@ def _logged(run_folder: folder.RunFolder):
     try:
         yield
     except KvzooError as error:
-        log.debug("%s", error)  # for the log file; the terminal is told by the command line
+        # For the log file; the terminal is told by the command line.
+        log.debug("%s", error, exc_info=isinstance(error, WriteError))
         raise
     except BaseException:
         log.debug("stopped by an error", exc_info=True)

@@ -19,10 +19,10 @@ from contextlib import contextmanager
 import keras
 
 from kvzoo.errors import Interrupted, TrainingFailed
-from kvzoo.media.clips import written_whole
+from kvzoo.files import writing, written_whole
 from kvzoo.progress import Live, clock, rate_in_words
 from kvzoo.run import checkpoint
-from kvzoo.run.folder import RunFolder, writing
+from kvzoo.run.folder import RunFolder
 from kvzoo.run.history import History
 from kvzoo.run.report import duration
 from kvzoo.signals import Signals
@@ -305,8 +305,8 @@ class Loop(keras.callbacks.Callback):
     def keep_best(self) -> None:
         """Keep this step's checkpoint and network as the best ones."""
         checkpoint.keep_best(checkpoint.found(self.folder.checkpoints)[-1])
-        with writing(self.folder.best), written_whole(self.folder.best) as beside:
-            shutil.copyfile(self.folder.model, beside)
+        with writing(self.folder.best), written_whole(self.folder.best) as temporary:
+            shutil.copyfile(self.folder.model, temporary)
 
     def save(self) -> None:
         """Write a checkpoint and the plain network, unless this step has one."""
