@@ -268,21 +268,20 @@ class Loop(keras.callbacks.Callback):
 @contextmanager
 def averaged(model: keras.Model):
     """Within, the weights are their moving average, where the optimizer keeps one (`use_ema`)."""
-    inner = [
-        getattr(o, "inner_optimizer", o) for o in getattr(model.optimizer, "players", {0: model.optimizer}).values()
-    ]
+    optimizer, weights = model.optimizer, model.trainable_variables
+    players = getattr(optimizer, "players", None)
+    owners = [(p, optimizer.owned(n, weights)) for n, p in players.items()] if players else [(optimizer, weights)]
+    owners = [(getattr(player, "inner_optimizer", player), owned) for player, owned in owners]
     # Before the first update an average is of nothing.
-    keeping = [o for o in inner if o.use_ema and int(keras.ops.convert_to_numpy(o.iterations))]
-    pairs = [
-        pair for o in keeping for pair in zip(o._trainable_variables, o._model_variables_moving_average, strict=True)
-    ]
-    before = [keras.ops.convert_to_numpy(variable) for variable, _ in pairs]
-    for variable, average in pairs:
-        variable.assign(average)
+    owners = [(o, owned) for o, owned in owners if o.use_ema and int(keras.ops.convert_to_numpy(o.iterations))]
+    before = [(v, keras.ops.convert_to_numpy(v)) for _, owned in owners for v in owned]
+    for player, owned in owners:
+        # The class's own: `fit` is kept from calling the instance's within a run.
+        type(player).finalize_variable_values(player, owned)
     try:
         yield
     finally:
-        for (variable, _), value in zip(pairs, before, strict=True):
+        for variable, value in before:
             variable.assign(value)
 
 
