@@ -827,7 +827,7 @@ TASKS = Registry(
             best=("val_loss", "diversity", "loss"),
             clips=512,
             apps=("evaluate", "generate"),
-            note="Losses of networks that learn in turns say who is ahead, not how good the clips are.",
+            note="Losses of adversarial networks show which network is ahead, not how good the clips are.",
         ),
         TaskSpec(
             name="classification",

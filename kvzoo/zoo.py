@@ -11,10 +11,10 @@ from typing import IO, Any
 
 import h5py
 import keras
-from keras.src.backend.common.global_state import get_global_attribute, set_global_attribute
 
 from kvzoo import catalog
 from kvzoo.errors import InputError, did_you_mean
+from kvzoo.kernels import private
 from kvzoo.losses.base import VideoModel, compiled_by_xla, optimizer
 from kvzoo.options import check_options
 from kvzoo.recipe.resolve import load as load_recipe
@@ -218,11 +218,11 @@ def transfer(model: VideoModel, path: Path) -> tuple[list[str], list[str]]:
     """
     file = _weights_file(path)
     try:
-        given = {layer.name: layer for layer in _read_network(file)._flatten_layers()}
+        given = {layer.name: layer for layer in private.layers_of(_read_network(file))}
     except Exception as error:
         raise InputError(f"weights: {file} is no network: {_reason(error)}") from error
     loaded, left = [], []
-    for layer in model.network._flatten_layers(include_self=False):
+    for layer in private.layers_of(model.network, include_self=False):
         if not layer.weights:
             continue
         source = given.get(layer.name)
@@ -287,15 +287,10 @@ def _check_size(config: dict, held: int) -> None:
     Raises:
         ValueError: it has more.
     """
-    # Variables made in a stateless scope wait in a list, by thread, for the end of the outermost one.
-    waiting = get_global_attribute("uninitialized_variables")
-    variables: list[keras.Variable] = []
-    set_global_attribute("uninitialized_variables", variables)
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
-    finally:
-        set_global_attribute("uninitialized_variables", waiting)
+    with private.uninitialized_variables() as variables, keras.StatelessScope(initialize_variables=False):
+        if variables is None:
+            return
+        keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
     # Random layers have seeds of their own, which are few.
     if sum(math.prod(variable.shape) for variable in variables) > held + 1000:
         raise ValueError(f"its layers have more weights than the {held} that it holds")

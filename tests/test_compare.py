@@ -21,7 +21,7 @@ from kvzoo.cli.compare import command
 from kvzoo.errors import InputError, Interrupted
 from kvzoo.run.evaluate import evaluate
 from kvzoo.run.folder import LOCK
-from kvzoo.run.training import Progress
+from kvzoo.run.progress import Progress
 
 RECIPE = """
 model: {name: gru_ae, frames: 3, image_size: 16, latent_dim: 8, units: 12, width: 4}

@@ -1,48 +1,23 @@
 """The run folder: where everything that one fit makes lies. Needs no Keras."""
 
-import errno
 import json
 import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kvzoo import catalog
 from kvzoo.errors import InputError
-from kvzoo.files import Locked, WriterLock, leftovers, written_whole
+from kvzoo.files import Locked, WriterLock, leftovers, link_whole, writing, written_whole
 from kvzoo.recipe.resolve import Recipe, load, to_yaml
 
 LOCK = "recipe.lock.yaml"
 BEST = "best.keras"
 STATES = ("running", "done", "interrupted", "failed", "killed", "unknown")
-
-
-class WriteError(OSError):
-    """A file of a run cannot be written: `filename` and `strerror` tell which one and why."""
-
-
-@contextmanager
-def writing(path: str | os.PathLike) -> Iterator[None]:
-    """Turn the errors of a write to `path` into a WriteError, so that no other error is taken for one.
-
-    Raises:
-        WriteError: the disk is full, gone or read-only.
-    """
-    try:
-        yield
-    except WriteError:
-        raise
-    except Exception as error:
-        # h5py raises a RuntimeError, or an OSError without a number.
-        in_text = re.search(r"errno = (\d+)", str(error))
-        if not isinstance(error, OSError) and not in_text:
-            raise
-        number = getattr(error, "errno", None) or (int(in_text[1]) if in_text else errno.EIO)
-        raise WriteError(number, os.strerror(number), str(path)) from error
 
 
 @dataclass(frozen=True)
@@ -263,11 +238,7 @@ def create(path: Path) -> RunFolder:
 
 
 def _link_latest(path: Path) -> None:
-    latest, beside = path.parent / "latest", path.parent / ".latest.part"
+    latest = path.parent / "latest"
     if latest.is_symlink() or not latest.exists():
-        try:
-            beside.unlink(missing_ok=True)
-            beside.symlink_to(path.name, target_is_directory=True)
-            beside.replace(latest)
-        except OSError:
-            pass  # A file system without links loses a convenience, not a run.
+        with suppress(OSError):  # A file system without links loses a convenience, not a run.
+            link_whole(path.name, latest)
