@@ -1,4 +1,4 @@
-"""The built-in specs: data and "module:function" strings, nothing else. Standard library only."""
+"""The built-in specs, data and "module:function" strings, and what is asked of specs of several groups. Standard library only."""
 
 import contextlib
 from collections.abc import Iterable
