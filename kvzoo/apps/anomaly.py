@@ -24,8 +24,9 @@ from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import BrokenVideo, square
 from kvzoo.data.videos import open_video
 from kvzoo.errors import InputError, WriteError, did_you_mean
+from kvzoo.files import writing, written_whole
 from kvzoo.media.audio import Sound
-from kvzoo.media.clips import is_steady, stack, write_mp4, writing, written_whole
+from kvzoo.media.clips import is_steady, stack, write_mp4
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.evaluate import laid_over
 from kvzoo.run.folder import RunFolder

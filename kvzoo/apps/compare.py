@@ -16,8 +16,8 @@ import numpy as np
 from kvzoo import catalog
 from kvzoo.apps.outputs import check_creatable
 from kvzoo.errors import InputError
+from kvzoo.files import writing, written_whole
 from kvzoo.media.charts import chart
-from kvzoo.media.clips import writing, written_whole
 from kvzoo.media.pages import render, webp
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run import evaluate as evaluation

@@ -12,7 +12,7 @@ from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import files_under, square
 from kvzoo.data.videos import ENDINGS, open_video
 from kvzoo.errors import InputError
-from kvzoo.media.clips import writing, written_whole
+from kvzoo.files import writing, written_whole
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 

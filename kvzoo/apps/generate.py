@@ -12,7 +12,8 @@ from kvzoo.apps.outputs import check_file
 from kvzoo.data.images import BROKEN, pixels
 from kvzoo.data.source import square
 from kvzoo.errors import InputError, did_you_mean
-from kvzoo.media.clips import stack, strip, write_gif, write_mp4, write_png, writing, written_whole
+from kvzoo.files import writing, written_whole
+from kvzoo.media.clips import stack, strip, write_gif, write_mp4, write_png
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 

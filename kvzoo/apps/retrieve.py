@@ -24,7 +24,7 @@ from kvzoo.apps.outputs import check_creatable, check_file, unique_stem
 from kvzoo.data.source import files_under, square
 from kvzoo.data.videos import ENDINGS, open_video
 from kvzoo.errors import InputError
-from kvzoo.media.clips import writing, written_whole
+from kvzoo.files import writing, written_whole
 from kvzoo.media.pages import render
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder

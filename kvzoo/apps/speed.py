@@ -21,7 +21,7 @@ from kvzoo.apps.streams import ahead, batches, windows_at_rates
 from kvzoo.data.source import square
 from kvzoo.data.videos import Stream, open_video
 from kvzoo.errors import InputError, did_you_mean
-from kvzoo.media.clips import writing, written_whole
+from kvzoo.files import writing, written_whole
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 

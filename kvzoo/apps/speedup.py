@@ -20,8 +20,9 @@ from kvzoo.apps.outputs import check_file, edges_of
 from kvzoo.apps.speed import RATES, check_run_and_video, estimate_speed
 from kvzoo.data.videos import Stream, open_video
 from kvzoo.errors import InputError
+from kvzoo.files import writing, written_whole
 from kvzoo.media.audio import Sound, stretched_sound
-from kvzoo.media.clips import is_steady, write_mp4, writing, written_whole
+from kvzoo.media.clips import is_steady, write_mp4
 from kvzoo.media.pages import render
 from kvzoo.recipe.resolve import Recipe
 
