@@ -44,8 +44,8 @@ def write_png(path: str | os.PathLike, image: np.ndarray, note: Mapping | None =
     """Write a picture (H, W, C); `note`, plain JSON values that say what is on it, goes into the file (`read_note`)."""
     text = PngInfo()
     text.add_text("Description", json.dumps(note or {}))
-    with writing(path), written_whole(path) as beside:
-        _pil(image).save(beside, pnginfo=text)
+    with writing(path), written_whole(path) as temporary:
+        _pil(image).save(temporary, pnginfo=text)
 
 
 def read_note(path: str | os.PathLike) -> dict:
@@ -80,9 +80,9 @@ def write_gif(
     for end in ends:
         delays.append(min(max(end - passed, 2), LONGEST_DELAY))
         passed += delays[-1]
-    with writing(path), written_whole(path) as beside:
+    with writing(path), written_whole(path) as temporary:
         durations = [10 * delay for delay in delays]
-        frames[0].save(beside, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+        frames[0].save(temporary, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
 def write_mp4(
@@ -121,8 +121,8 @@ def write_mp4(
             raise
 
     try:
-        with written_whole(path) as beside:
-            _encode(beside, pulled(frames), fps, pulled(sound or ()), times)
+        with written_whole(path) as temporary:
+            _encode(temporary, pulled(frames), fps, pulled(sound or ()), times)
     except (OSError, av.error.FFmpegError) as error:
         if error is foreign:
             raise
