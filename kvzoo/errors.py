@@ -25,10 +25,12 @@ class WriteError(InputError, OSError):
     __str__ = Exception.__str__
 
     def __init__(self, path: str | os.PathLike, error: Exception):
-        number = errno_of(error)
+        in_text = errno_in(error)
+        number, reason = getattr(error, "errno", None) or in_text, getattr(error, "strerror", None)
         # What h5py says is long, and names the file once more.
-        reason = None if errno_in(error) else getattr(error, "strerror", None)
-        reason = reason or os.strerror(number or errno.EIO) + ("" if number else f" ({first_line(error)})")
+        if in_text or not reason:
+            text = (str(error) or type(error).__name__).splitlines()[0]
+            reason = os.strerror(number or errno.EIO) + ("" if number else f" ({text})")
         super().__init__(f"{path}: cannot be written: {reason}")
         self.errno, self.strerror, self.filename = number or errno.EIO, reason, os.fspath(path)
 
@@ -55,20 +57,10 @@ class Interrupted(KvzooError):
     exit_code = 130
 
 
-def errno_of(error: Exception) -> int | None:
-    """Return an error's number; None where it has none."""
-    return getattr(error, "errno", None) or errno_in(error)
-
-
 def errno_in(error: Exception) -> int | None:
     """Return the number in an error's text: h5py raises a RuntimeError, or an OSError without one of its own."""
     match = re.search(r"errno = (\d+)", str(error))
     return int(match[1]) if match else None
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an error says, or its type where it says nothing, in one line."""
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -275,11 +275,13 @@ def _train(
         if record:
             _restore_callbacks(callbacks, record["callbacks"])
 
-        def kept() -> dict:
+        def kept_state() -> dict:
             return {"callbacks": callback_states(callbacks), "recipe": recipe.values, "best_from": loop.best_from}
 
         with Signals() as signals, Progress(total, step) as progress:
-            loop = Loop(run_folder, history, step, total, settings, measures.sample, signals, kept, progress, trackers)
+            loop = Loop(
+                run_folder, history, step, total, settings, measures.sample, signals, kept_state, progress, trackers
+            )
             if record is None:
                 _begin(loop, measures)
             else:

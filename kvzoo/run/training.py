@@ -35,7 +35,7 @@ LEAST_CRITIC_LOSS = 0.05  # below it a critic is hardly ever wrong, and its grad
 
 def collapses(rows: list[dict[str, float]]) -> list[str]:
     """Return what the last row of a generator's history gives reason to warn of, in words; each is said once."""
-    said = []
+    warnings = []
     names = [name for name in rows[-1] if name == "diversity" or name.startswith("d_loss")]
     for name in names:
         bound = LEAST_DIVERSITY if name == "diversity" else LEAST_CRITIC_LOSS
@@ -43,11 +43,11 @@ def collapses(rows: list[dict[str, float]]) -> list[str]:
         beyond = [0 <= row.get(name, bound) < bound for row in rows if row["step"]]
         if len(beyond) >= INTERVALS and all(beyond[-INTERVALS:]) and not any(beyond[-INTERVALS - 1 : -INTERVALS]):
             meaning = "the samples are nearly all alike" if name == "diversity" else "the critic is hardly ever wrong"
-            said.append(
+            warnings.append(
                 f"{name} is {rows[-1][name]:.3g}, under {bound:g} for {INTERVALS} intervals: {meaning}; "
                 "the generator may have collapsed"
             )
-    return said
+    return warnings
 
 
 class Loop(keras.callbacks.Callback):
@@ -212,8 +212,8 @@ class Loop(keras.callbacks.Callback):
 
     def best_here(self) -> bool:
         """Return whether the metric that `fit.best` names is at its best at this step."""
-        wanted = self.settings["best"]
-        best = self.history.best(wanted, since=self.best_from) if wanted else None
+        monitored = self.settings["best"]
+        best = self.history.best(monitored, since=self.best_from) if monitored else None
         return best is not None and best[1] == self.step
 
     def keep_best(self) -> None:
@@ -233,8 +233,8 @@ class Loop(keras.callbacks.Callback):
 
     def save_network(self) -> None:
         """Write the plain network, whole or not at all."""
-        with averaged(self.model), writing(self.folder.model), written_whole(self.folder.model) as beside:
-            self.model.network.save(beside)
+        with averaged(self.model), writing(self.folder.model), written_whole(self.folder.model) as temporary:
+            self.model.network.save(temporary)
 
     def stop_early(self) -> None:
         """Stop where the last row of history is the one too many for `fit.early_stopping`."""
