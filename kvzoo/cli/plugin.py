@@ -18,7 +18,7 @@ def command() -> None:
     """Create, list and check plugins."""
 
 
-@command.command("list")
+@command.command("list", short_help="List installed plugins and whether they load")
 @as_json
 @click.option("--quick", is_flag=True, help="Import specs only; do not build models.")
 @click.option(
@@ -45,7 +45,7 @@ def list_(as_json: bool, quick: bool, timeout: float) -> None:
         raise PluginError(f"{len(broken)} of {len(rows)} plugin names are broken, e.g. {broken[0].name!r}")
 
 
-@command.command()
+@command.command(short_help="Create a plugin")
 @click.argument("name")
 @click.option(
     "--kind",
@@ -68,7 +68,7 @@ def new(name: str, kind: str, out: str | None) -> None:
     )
 
 
-@command.command()
+@command.command(short_help="Run the test battery on a model")
 @click.argument("name")
 @click.option(
     "--row",
