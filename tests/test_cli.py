@@ -169,10 +169,10 @@ def test_a_dry_run_says_what_would_run_and_makes_nothing(kvzoo_cli, tmp_path):
     rows = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if re.match(r"[a-z]+  ", line))
     assert rows["folder"] == "runs/r-1" and rows["backend"] == "tensorflow"
     assert re.fullmatch(r"[\d,]+ trainable", rows["parameters"])
-    assert rows["training"] == "6 videos, 72 frames; 3 groups" and rows["validation"] == "2 videos, 24 frames; 1 group"
+    assert rows["training"] == "6 videos, 72 frames; 1 group" and rows["validation"] == "2 videos, 24 frames; 1 group"
     recipe = {" ".join(line.split()) for line in done.stdout.splitlines()}
     assert {"seed: 5 # -o fit.seed=5", "steps: 7 # -o fit.steps=7"} <= recipe
-    assert re.search(r"^Keras \S+ on tensorflow, loaded in \d", done.stdout, re.MULTILINE)  # --verbose
+    assert re.search(r"^Keras \S+ on tensorflow, loaded in \d", done.stderr, re.MULTILINE)  # --verbose
     assert [file.name for file in tmp_path.iterdir()] == ["r.yaml"]
 
 

@@ -9,6 +9,7 @@ import click
 from kvzoo import catalog
 from kvzoo.cli.group import Group
 from kvzoo.cli.options import as_json, backend, out_folder
+from kvzoo.cli.terminal import say
 from kvzoo.errors import InputError, PluginError, did_you_mean
 from kvzoo.registry import KINDS
 
@@ -61,9 +62,9 @@ def new(name: str, kind: str, out: str | None) -> None:
 
     folder, files = create(name, kind, out)
     for file in files:
-        click.echo(f"  {folder / file}")
+        say(f"  {folder / file}")
     model = name.replace("-", "_")
-    click.echo(
+    say(
         f"next: cd {folder} && pip install -e '.[test]' && kvzoo fit {model} --smoke && kvzoo plugin check {model} && pytest"
     )
 
