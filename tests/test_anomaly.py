@@ -276,10 +276,9 @@ def test_what_is_refused(run, tmp_path):
         ),
         ([run, video, *out, "--labels", tmp_path / "no.csv"], "No such file"),
         ([run, video, *out, "--stride", "5"], "at most the model's 4 frames"),
-        ([run, video, *out, "--fit-threshold", "1.5"], "between 0 and 1"),
         ([run, video, *out, "--fit-threshold", "0.1", "--threshold", "1"], "use only one of them"),
         ([run, video, *out, "--fit-threshold", "0.1", "--normalise"], "does not support a threshold"),
-        ([run, video, *out, "--threshold", "nan"], "a finite number"),
+        ([run, video, *out, "--threshold", "nan"], "must be a finite number"),
         ([run, video, *out, "--threshold", tmp_path / "t.json"], "must be a number, or a threshold.json"),
         ([run, video, *out, "--threshold", "no.json"], "No such file"),
         ([run, *out, "--data", "prat=test"], "did you mean data.part"),
@@ -298,3 +297,7 @@ def test_the_command_line(run, tmp_path, kvzoo_cli):
     assert "2 videos, 150 frames" in done.stdout
     assert "frame-level AUROC" in done.stdout
     assert all(name in done.stdout for name in TRIVIAL)
+    arguments = [run, "--data", "part=test", "--data", "videos=2", "--out", tmp_path / "json", "--no-overlay", "--json"]
+    record = json.loads(CliRunner().invoke(command, list(map(str, arguments)), catch_exceptions=False).stdout)
+    assert [video["frames"] for video in record["videos"]] == [75, 75]
+    assert record == json.loads((tmp_path / "out" / "anomaly.json").read_text())

@@ -174,6 +174,8 @@ def test_the_command_prints_and_writes(wide, narrow, tmp_path):
     assert [run["name"] for run in record["runs"]] == ["wide", "narrow"]
     assert record["runs"][0]["figures"]["psnr"] > 0
     assert len(Elements((tmp_path / PAGE).read_text()).all("img")) == 1
+    with pytest.raises(InputError, match=f"{PAGE} already exists; use --overwrite to replace it"):
+        CliRunner().invoke(command, arguments, catch_exceptions=False)
 
 
 def test_other_clips_are_refused_by_name(wide, changed):

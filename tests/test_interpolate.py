@@ -329,9 +329,6 @@ def refused(runs, tmp_path):
 
 
 def test_factors(refused):
-    for factor in (0, 1, -2, 33):
-        said = refused(interpolate_command, "flow", "--factor", factor)
-        assert said == f"--factor: must be an integer from 2 to 32. Received: {factor}"
     said = refused(interpolate_command, "paint", "--factor", 4)
     assert said == "--factor: pix2pix supports only 3, as it was trained to make 2 frames between two. Received: 4"
 
@@ -361,7 +358,6 @@ def test_videos_and_files(refused, tmp_path):
     assert said == "one.mp4: has 1 frame; at least 2 are required to make frames between them"
     said = refused(predict_command, "predict", "--frames", 2, video="one.mp4")
     assert said == "one.mp4: has 1 frames; the model needs at least 3"
-    assert refused(predict_command, "predict", "--frames", 0) == "--frames: must be a positive integer. Received: 0"
     assert refused(interpolate_command, "flow", "--factor", 2, video="none.mp4") == "none.mp4: no such file"
     assert "must end in .mp4 or .mkv" in refused(interpolate_command, "flow", "--factor", 2, out="b.gif")
     said = refused(interpolate_command, "flow", "--factor", 2, "--overwrite", out="a.mp4")

@@ -1,6 +1,7 @@
 """`speed`, `speedup`, `saliency`, `embed`, `retrieve`: what a speed network says of whole videos, and what is made of it."""
 
 import csv
+import json
 import shutil
 
 import av
@@ -497,16 +498,14 @@ def test_what_is_refused(run, small_run, tmp_path, video):
         ("speed", [tmp_path, video, "--out", tmp_path / "out"], "not a run folder"),
         ("speed", [run, "none.mp4", "--out", tmp_path / "out"], "no such file"),
         ("speed", [run, video, "--out", tmp_path / "full"], "is not empty"),
-        ("speed", [run, video, "--out", tmp_path / "out", "--stride", "0"], f"from 1 to the network's {T} frames"),
+        ("speed", [run, video, "--out", tmp_path / "out", "--stride", "5"], f"from 1 to the network's {T} frames"),
         (
             "speed",
             [run, video, "--out", tmp_path / "out", "--mode", "fast", "--stride", "2"],
             "the mode fast does not support it",
         ),
-        ("speedup", [run, video, "--out", mp4, "--rate", "0.5"], "--rate: must be from 1 to 9.31. Received: 0.5"),
         ("speedup", [run, video, "--out", mp4, "--rate", "10"], "--rate: must be from 1 to 9.31. Received: 10"),
         ("speedup", [run, video, "--out", mp4, "--rate", "nan"], "Received: nan"),
-        ("speedup", [run, video, "--out", mp4, "--smooth", "0"], "--smooth: must be greater than 0"),
         ("speedup", [run, video, "--out", tmp_path / "b.avi"], "must end in .mp4"),
         ("speedup", [run, short, "--out", mp4], f"has 3 frames; the network needs at least {T}"),
         ("speedup", [small_run, video, "--out", mp4], "speedup is for speediness"),
@@ -517,7 +516,7 @@ def test_what_is_refused(run, small_run, tmp_path, video):
         ("retrieve", [run, video, tmp_path / "none", "--out", tmp_path / "a.html"], "no such folder"),
         ("retrieve", [run, short, tmp_path / "full", "--out", tmp_path / "page.html"], "use --overwrite to replace it"),
         ("retrieve", [run, short, tmp_path, "--out", tmp_path / "a.html"], f"the network needs at least {T}"),
-        ("retrieve", [run, video, tmp_path, "--out", tmp_path / "a.html", "--top", "0"], "--top: must be at least 1"),
+        ("retrieve", [run, video, tmp_path, "--overwrite"], "--overwrite: needs --out"),
     ):
         command = __import__(f"kvzoo.cli.{verb}", fromlist=["command"]).command
         done = CliRunner().invoke(command, list(map(str, args)))
@@ -535,8 +534,22 @@ def test_the_verbs_say_what_they_did(run, small_run, tmp_path, gallery):
         ("saliency", [run, file, "--out", tmp_path / "c.mp4"], "30 frames, a map of 1x1 places"),
         ("embed", [small_run, file, "--out", tmp_path / "d.npz"], "1 videos, 8 windows of 16 features"),
         ("retrieve", [small_run, file, gallery, "--out", tmp_path / "e.html"], "3 videos, 3 of them new or changed"),
+        ("retrieve", [small_run, file, gallery, "--top", "1"], "3 videos, 0 of them new or changed; index"),
     ):
         command = __import__(f"kvzoo.cli.{verb}", fromlist=["command"]).command
         done = CliRunner().invoke(command, list(map(str, args)))
         assert done.exit_code == 0, (verb, done.output, done.exception)
         assert said in done.output
+    files = sorted(tmp_path.rglob("*"))
+    done = CliRunner().invoke(command, [*map(str, [small_run, file, gallery, "--top", "2", "--json"])])
+    record = json.loads(done.stdout)
+    assert len(record["matches"]) == 2 and record["page"] is None and sorted(tmp_path.rglob("*")) == files
+    from kvzoo.cli.speed import command
+
+    done = CliRunner().invoke(
+        command,
+        [*map(str, [run, file, "--out", tmp_path / "json", "--mode", "fast", "--json"])],
+        catch_exceptions=False,
+    )
+    record = json.loads(done.stdout)
+    assert record["frames"] == 30 and record["rates"][0]["rate"] == 1 and 0 <= record["rates"][0]["sped_up"] <= 1

@@ -26,7 +26,7 @@ from kvzoo.progress import progress
     type=click.Choice(MODES),
     default="exact",
     show_default=True,
-    help="Run every window by itself (exact), or the network once over the whole video (fast).",
+    help="Run each window separately (exact), or long stretches at once (fast).",
 )
 @click.option(
     "--stride",
