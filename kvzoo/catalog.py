@@ -1,4 +1,4 @@
-"""The built-in specs: data and "module:function" strings, nothing else. Standard library only."""
+"""The built-in specs, data and "module:function" strings, and what is asked of specs of several groups. Standard library only."""
 
 import contextlib
 from collections.abc import Iterable
@@ -827,7 +827,7 @@ TASKS = Registry(
             best=("val_loss", "diversity", "loss"),
             clips=512,
             apps=("evaluate", "generate"),
-            note="Losses of networks that learn in turns say who is ahead, not how good the clips are.",
+            note="Losses of adversarial networks show which network is ahead, not how good the clips are.",
         ),
         TaskSpec(
             name="classification",

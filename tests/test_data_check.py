@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 
 import av
@@ -55,7 +56,7 @@ def rows_of(said: str) -> dict[str, list[str]]:
 
 
 def test_what_is_said(folder, tmp_path):
-    said = run("check", folder, "--recipe", "gru_ae_16", "--html", tmp_path / "sheet.html")
+    said = run("check", folder, "--recipe", "gru_ae_16", "--out", tmp_path / "sheet.html")
     rows = rows_of(said)
     assert (
         rows["source"] == ["videos"]
@@ -102,13 +103,27 @@ def test_mirrors_of_real_clips_are_found(real_data):
     assert set(findings.mirrors) == wanted and len(wanted) == 28 and not findings.duplicates
 
 
+def test_json_is_the_report(tmp_path):
+    for name in ("person0_0", "person1_0"):
+        write_strip(tmp_path / "c" / f"{name}.png", np.full((9, 8, 8, 3), 60, np.uint8))
+    (tmp_path / "c" / "text.png").write_text("hello")
+    record = json.loads(run("check", tmp_path, "--group", r"(person\d)", "--recipe", "tiny_c3d", "--json"))
+    assert record["report"]["clips"] == "2" and "16 frames are needed" in record["report"]["recipe"][0]
+    assert [(clip["frames"], clip["label"], clip["group"], clip["motion"]) for clip in record["clips"]] == [
+        (9, "c", "person0", 0.0),
+        (9, "c", "person1", 0.0),
+    ]
+    assert len(record["duplicates"]) == 1 and [each["name"] for each in record["skipped"]] == ["c/text.png"]
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
         (["/none/here"], "no such file or folder"),
         (["stick_actons"], "did you mean stick_actions"),
         (["{folder}", "--recipe", "gru_aee"], "did you mean gru_ae"),
-        (["{folder}", "--html", "{folder}"], "is a folder"),
+        (["{folder}", "--out", "{folder}"], "is a folder"),
+        (["{folder}", "--out", "{folder}/text.mp4"], "text.mp4 already exists; use --overwrite to replace it"),
         (["{folder}", "-o", "cvs=1"], "cvs"),
     ],
 )

@@ -13,6 +13,11 @@ FUNCTIONS = [name for name in kvzoo._PUBLIC if name[0].islower()]
 # Later ones use the run of earlier ones, runs/latest.
 ON_A_RUN = ["fit", "load", "evaluate", "resume"]
 MODULES = [
+    "apps.interpolate",
+    "apps.outputs",
+    "apps.predict",
+    "apps.speedup",
+    "apps.streams",
     "data.samplers",
     "data.source",
     "media.charts",

@@ -44,7 +44,7 @@ def test_ucf101(tmp_path):
         Videos(**given, fold=2)
     with pytest.raises(InputError, match="data.lists: required key is missing: the folder of split lists of"):
         Videos(given["path"], layout="ucf101")
-    with pytest.raises(InputError, match="one of the two"):
+    with pytest.raises(InputError, match="use either csv or layout"):
         Videos(**given, csv="x.csv")
 
 

@@ -11,9 +11,9 @@ import kvzoo
 from kvzoo import catalog, zoo
 from kvzoo.errors import InputError
 from kvzoo.run import checkpoint
-from kvzoo.run.fit import _check_changes
 from kvzoo.run.folder import RunFolder
 from kvzoo.run.history import History
+from kvzoo.run.resume import check_changes
 
 RECIPE = """
 model: {name: gru_ae, frames: 3, image_size: 16, latent_dim: 8, units: 12, width: 4}
@@ -74,13 +74,13 @@ RATE = "fit.optimizer.learning_rate"
 def test_changes_are_told_by_values_and_not_by_how_they_are_spelt(run, overrides, changed):
     folder = RunFolder(run)
     record, _ = checkpoint.read_newest(folder.checkpoints)
-    found = {".".join(keys) for keys in _check_changes(folder, folder.recipe(overrides), record, False)}
+    found = {".".join(keys) for keys in check_changes(folder, folder.recipe(overrides), record, False)}
     assert changed <= found and all(
         any(name.startswith(known.rpartition(".")[0]) for known in changed) for name in found
     )
     # A checkpoint of an older version tells nothing of its recipe; the lock file does.
     del record["recipe"]
-    assert {".".join(k) for k in _check_changes(folder, folder.recipe(overrides), record, False)} == found
+    assert {".".join(k) for k in check_changes(folder, folder.recipe(overrides), record, False)} == found
 
 
 @pytest.mark.parametrize(

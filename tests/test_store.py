@@ -117,19 +117,29 @@ def test_finished_is_said_and_another_is_not_overwritten(clips, store):
     before = store.stat().st_mtime_ns
     args = ("prepare", clips, "--out", store, "--group", r"(person\d)", "--size")
     assert "is finished: 5 clips, 193 frames; 2 left out" in run(*args, 48)
-    with pytest.raises(InputError, match="is there already, made from other files or settings"):
+    with pytest.raises(InputError, match="already exists, made from other files or settings; use --overwrite"):
         run(*args, 32)
     assert store.stat().st_mtime_ns == before
+
+
+def test_another_is_overwritten_where_that_is_meant(clips, store, tmp_path):
+    other = tmp_path / "clips.h5"
+    other.write_bytes(store.read_bytes())
+    args = ("prepare", clips, "--out", other, "--group", r"(person\d)", "--size", 32, "--overwrite")
+    assert "5 clips, 193 frames of 32x32x3" in run(*args)
+    assert "is finished: 5 clips" in run(*args)  # of the same files and settings
+    other.write_bytes(b"no store")
+    assert "5 clips, 193 frames of 32x32x3" in run(*args)
 
 
 @pytest.mark.parametrize(
     ("args", "words"),
     [
         (["none", "--out", "a.h5"], "no such folder"),
-        (["{clips}", "--out", "a.mp4"], "a file that ends in .h5"),
+        (["{clips}", "--out", "a.mp4"], "must end in .h5"),
         (["{clips}", "--out", "a.h5", "-o", "cvs=x"], r"cvs: unknown.*did you mean csv"),
         (["{clips}", "--out", "a.h5", "--group", "(dog)"], "does not match"),
-        (["{store}", "--out", "a.h5"], "is a store already"),
+        (["{store}", "--out", "a.h5"], "already a store"),
     ],
 )
 def test_prepare_refuses_in_one_line(clips, store, tmp_path, monkeypatch, args, words):

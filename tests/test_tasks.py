@@ -10,7 +10,7 @@ from plugins import environment, metadata_of
 
 import kvzoo
 from kvzoo import catalog, registry
-from kvzoo.apps.reconstruct import check as check_reconstruct
+from kvzoo.apps.reconstruct import check_request as check_reconstruct
 from kvzoo.cli.evaluate import command as evaluate_command
 from kvzoo.errors import InputError
 from kvzoo.recipe.schema import mode_of
@@ -273,7 +273,8 @@ PLUGIN = {
         def light_meter(frames=2, image_size=8, channels=1):
             clip = keras.Input((frames, image_size, image_size, channels), name="clip")
             x = layers.Conv3D(4, (1, 3, 3), padding="same")(clip)
-            return keras.Model(clip, layers.Dense(1)(layers.GlobalAveragePooling3D()(x)), name="light_meter")
+            brightness = layers.Dense(1, bias_initializer="ones")(layers.GlobalAveragePooling3D()(x))
+            return keras.Model(clip, brightness, name="light_meter")
         """,
     "bright_zoo/loss.py": """
         import keras

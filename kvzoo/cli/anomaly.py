@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kvzoo.apps.anomaly import MEASURES, Detection, Settings, check
+from kvzoo.apps.anomaly import MEASURES, Detection, Settings, check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import as_json, backend, data, out_folder
 from kvzoo.cli.terminal import backend_starts
@@ -65,7 +65,7 @@ def command(
         if isinstance(threshold, float) and not math.isfinite(threshold):
             raise InputError(f"--threshold: must be a finite number. Received: {threshold}")
     requested = Settings(measure, stride or 1, smooth, normalise)
-    recipe = check(run, videos, out, data, labels, requested, threshold, fit_threshold)
+    recipe = check_request(run, videos, out, data, labels, requested, threshold, fit_threshold)
     settings = Settings(measure, stride or max(1, recipe["model"].get("frames", 1) // 4), smooth, normalise)
     with backend_starts():
         from kvzoo.apps.anomaly import anomaly

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kvzoo.apps.compare import CLIPS, MOST, PAGE, Comparison, cells, check, write_page
+from kvzoo.apps.compare import CLIPS, MOST, PAGE, Comparison, cells, check_request, write_page
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import as_json, backend, out_folder, overwrite
 from kvzoo.cli.terminal import backend_starts, say
@@ -27,7 +27,7 @@ def command(runs: tuple[str, ...], out: str, clips: int, overwrite: bool, as_jso
 
     Prints a table, and writes a page that plays input, outputs and errors side by side.
     """
-    check(runs, out)
+    check_request(runs, out)
     if (page := Path(out, PAGE)).exists() and not overwrite:
         raise InputError(f"{page} already exists; use --overwrite to replace it")
     with backend_starts():

@@ -31,7 +31,7 @@ def command() -> None:
     """Create, prepare and check data."""
 
 
-@command.command()
+@command.command(short_help="Write a synthetic source as video files")
 @click.argument("source")
 @out_folder("Folder for the mp4 files; labels become subfolders.", required=True)
 @click.option(
@@ -106,7 +106,7 @@ def _write_videos(opened, folder: Path, size: int) -> str:
     return summary
 
 
-@command.command()
+@command.command(short_help="Decode videos into one store for fast training")
 @click.argument("path", type=click.Path())
 @out_file("Store to write, .h5.")
 @click.option(
@@ -117,7 +117,9 @@ def _write_videos(opened, folder: Path, size: int) -> str:
     help="What PATH contains.",
 )
 @click.option("--size", type=click.IntRange(8, 1024), default=64, show_default=True, help="Height and width in pixels.")
-@click.option("--channels", type=click.Choice(("1", "3")), default="3", show_default=True, help="1 (grey) or 3 (RGB).")
+@click.option(
+    "--channels", type=click.Choice(("1", "3")), default="3", show_default=True, help="Channels: 1 (grey) or 3 (RGB)."
+)
 @click.option(
     "--fps", type=click.FloatRange(0, min_open=True), help="Frame rate to resample to (default: each video's own)."
 )
@@ -224,7 +226,7 @@ def _prepare(opened, videos: list, file: Path, settings, made_from: str, workers
         return prepare(opened, videos, file, settings, made_from, workers, count)
 
 
-@command.command(renamed={"--html": "--out"})
+@command.command(renamed={"--html": "--out"}, short_help="Find damaged, duplicate and unbalanced data")
 @click.argument("source")
 @click.option(
     "--source",

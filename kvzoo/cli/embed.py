@@ -2,7 +2,7 @@
 
 import click
 
-from kvzoo.apps.embed import check
+from kvzoo.apps.embed import check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import backend, out_file, overwrite
 from kvzoo.cli.terminal import backend_starts, say
@@ -20,7 +20,7 @@ from kvzoo.progress import progress
 @backend
 def command(run: str, files: tuple[str, ...], out: str, stride: int | None, overwrite: bool) -> None:
     """Extract the features of RUN's network for every window of FILEs, videos or folders of videos."""
-    _, listed = check(run, files, out, stride, overwrite)
+    _, listed = check_request(run, files, out, stride, overwrite)
     with backend_starts():
         from kvzoo.apps.embed import embed
 

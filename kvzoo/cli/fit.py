@@ -60,7 +60,7 @@ def _show(recipe: Recipe, folder: Path) -> None:
         if clips:
             frames = sum(video.frames for video in clips.videos)
             groups = len({video.group for video in clips.videos})
-            rows[name] = f"{len(clips.videos)} videos in {groups} groups, {frames} frames"
+            rows[name] = f"{len(clips.videos)} videos, {frames} frames; {groups} group{'s' * (groups != 1)}"
     width = max(map(len, rows))
     for name, value in rows.items():
         click.echo(f"{name:<{width}}  {value}")

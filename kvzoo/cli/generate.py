@@ -2,7 +2,7 @@
 
 import click
 
-from kvzoo.apps.generate import MOST, check
+from kvzoo.apps.generate import MOST, check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import backend, out_file, overwrite, seed
 from kvzoo.cli.terminal import backend_starts, say
@@ -30,7 +30,7 @@ from kvzoo.cli.terminal import backend_starts, say
 def command(run, out, count, seed, labels, images, interpolate, overwrite) -> None:
     """Generate clips with the generator of RUN, a run folder. The same seed gives the same clips."""
     count = (len(images) or 16) if count is None else count
-    check(run, out, count, labels=labels, images=images, interpolate=interpolate, overwrite=overwrite)
+    check_request(run, out, count, labels=labels, images=images, interpolate=interpolate, overwrite=overwrite)
     with backend_starts():
         from kvzoo.apps.generate import generate
 

@@ -4,7 +4,7 @@ import time
 
 import click
 
-from kvzoo.apps.interpolate import MOST, check
+from kvzoo.apps.interpolate import MOST, check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import backend, out_file, overwrite
 from kvzoo.cli.terminal import backend_starts, say
@@ -21,7 +21,7 @@ from kvzoo.progress import progress
 @backend
 def command(run: str, video: str, factor: int, out: str, keep_rate: bool, overwrite: bool) -> None:
     """Insert new frames between those of VIDEO with the model of RUN, a run folder."""
-    _, stream = check(run, video, out, factor, overwrite)
+    _, stream = check_request(run, video, out, factor, overwrite)
     with backend_starts():
         from kvzoo.apps.interpolate import interpolate
 

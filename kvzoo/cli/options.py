@@ -60,7 +60,8 @@ backend = click.option(
     expose_value=False,
     is_eager=True,
     callback=_choose_backend,
-    help="Keras backend (default: KERAS_BACKEND, else keras.json).",
+    metavar="NAME",
+    help="Keras backend: tensorflow, jax or torch (default: KERAS_BACKEND, else keras.json).",
 )
 
 

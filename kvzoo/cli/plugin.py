@@ -9,6 +9,7 @@ import click
 from kvzoo import catalog
 from kvzoo.cli.group import Group
 from kvzoo.cli.options import as_json, backend, out_folder
+from kvzoo.cli.terminal import say
 from kvzoo.errors import InputError, PluginError, did_you_mean
 from kvzoo.registry import KINDS
 
@@ -18,7 +19,7 @@ def command() -> None:
     """Create, list and check plugins."""
 
 
-@command.command("list")
+@command.command("list", short_help="List installed plugins and whether they load")
 @as_json
 @click.option("--quick", is_flag=True, help="Import specs only; do not build models.")
 @click.option(
@@ -45,7 +46,7 @@ def list_(as_json: bool, quick: bool, timeout: float) -> None:
         raise PluginError(f"{len(broken)} of {len(rows)} plugin names are broken, e.g. {broken[0].name!r}")
 
 
-@command.command()
+@command.command(short_help="Create a plugin")
 @click.argument("name")
 @click.option(
     "--kind",
@@ -61,14 +62,14 @@ def new(name: str, kind: str, out: str | None) -> None:
 
     folder, files = create(name, kind, out)
     for file in files:
-        click.echo(f"  {folder / file}")
+        say(f"  {folder / file}")
     model = name.replace("-", "_")
-    click.echo(
+    say(
         f"next: cd {folder} && pip install -e '.[test]' && kvzoo fit {model} --smoke && kvzoo plugin check {model} && pytest"
     )
 
 
-@command.command()
+@command.command(short_help="Run the test battery on a model")
 @click.argument("name")
 @click.option(
     "--row",

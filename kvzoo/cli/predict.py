@@ -4,7 +4,7 @@ import time
 
 import click
 
-from kvzoo.apps.predict import check
+from kvzoo.apps.predict import check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import backend, out_file, overwrite
 from kvzoo.cli.terminal import backend_starts, say
@@ -20,7 +20,7 @@ from kvzoo.progress import progress
 @backend
 def command(run: str, video: str, frames: int, out: str, overwrite: bool) -> None:
     """Continue VIDEO with frames that the model of RUN, a run folder, predicts."""
-    _, stream = check(run, video, out, frames, overwrite)
+    _, stream = check_request(run, video, out, frames, overwrite)
     with backend_starts():
         from kvzoo.apps.predict import predict
 

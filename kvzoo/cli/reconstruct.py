@@ -4,7 +4,7 @@ import time
 
 import click
 
-from kvzoo.apps.reconstruct import check
+from kvzoo.apps.reconstruct import check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import backend, out_file, overwrite
 from kvzoo.cli.terminal import backend_starts, say
@@ -19,7 +19,7 @@ from kvzoo.progress import progress
 @backend
 def command(run: str, video: str, out: str, overwrite: bool) -> None:
     """Show VIDEO above its reconstruction by the model of RUN, a run folder."""
-    _, stream = check(run, video, out, overwrite)
+    _, stream = check_request(run, video, out, overwrite)
     with backend_starts():
         from kvzoo.apps.reconstruct import reconstruct
 

@@ -3,6 +3,7 @@
 import click
 
 from kvzoo.cli.group import verb
+from kvzoo.cli.terminal import say
 from kvzoo.run.report import report
 
 
@@ -10,4 +11,4 @@ from kvzoo.run.report import report
 @click.argument("run", type=click.Path())
 def command(run: str) -> None:
     """Rebuild report.html of RUN, a run folder: samples, curves, figures and recipe on one page."""
-    click.echo(report(run))
+    say(str(report(run)))

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import click
 
-from kvzoo.apps.retrieve import check
+from kvzoo.apps.retrieve import check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import as_json, backend, out_file, overwrite
 from kvzoo.cli.terminal import backend_starts, say
@@ -31,7 +31,7 @@ def command(
     """Find the clips of GALLERY, a folder of videos, that are most similar to QUERY, a video, by RUN's features."""
     if overwrite and not out:
         raise InputError("--overwrite: needs --out, the page to replace")
-    _, files = check(run, query, gallery, out, top, overwrite, index)
+    _, files = check_request(run, query, gallery, out, top, overwrite, index)
     with backend_starts():
         from kvzoo.apps.retrieve import retrieve
 

@@ -19,6 +19,9 @@ def command(folder: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([{**asdict(run), "path": str(run.path)} for run in listed], indent=2))
         return
+    if not listed:
+        click.echo(f"kvzoo: no runs in {folder}", err=True)
+        return
     lines = [("run", "model", "state", "steps", "best")]
     for run in listed:
         of = f"/{run.state.steps}" if run.state.steps else ""

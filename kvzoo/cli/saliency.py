@@ -2,7 +2,7 @@
 
 import click
 
-from kvzoo.apps.saliency import check
+from kvzoo.apps.saliency import check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import backend, out_file, overwrite
 from kvzoo.cli.terminal import backend_starts, say
@@ -17,7 +17,7 @@ from kvzoo.progress import progress
 @backend
 def command(run: str, video: str, out: str, overwrite: bool) -> None:
     """Show which regions of VIDEO look slow (yellow) or sped up (blue) to RUN's network, frame by frame."""
-    _, stream = check(run, video, out, overwrite)
+    _, stream = check_request(run, video, out, overwrite)
     with backend_starts():
         from kvzoo.apps.saliency import saliency
 

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from kvzoo.apps.speed import MODES, check
+from kvzoo.apps.speed import MODES, check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import as_json, backend, out_folder
 from kvzoo.cli.terminal import backend_starts
@@ -20,7 +20,7 @@ from kvzoo.progress import progress
     type=click.Choice(MODES),
     default="exact",
     show_default=True,
-    help="Run every window by itself (exact), or the network once over the whole video (fast).",
+    help="Run each window separately (exact), or long stretches at once (fast).",
 )
 @click.option(
     "--stride",
@@ -31,7 +31,7 @@ from kvzoo.progress import progress
 @backend
 def command(run: str, video: str, out: str, mode: str, stride: int | None, as_json: bool) -> None:
     """Estimate the probability that VIDEO is sped up with RUN's network, at 1x and at rates up to 9.31x."""
-    _, stream = check(run, video, out, mode, stride)
+    _, stream = check_request(run, video, out, mode, stride)
     with backend_starts():
         from kvzoo.apps.speed import speed
 

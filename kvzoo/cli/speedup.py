@@ -3,7 +3,7 @@
 import click
 
 from kvzoo.apps.speed import MODES
-from kvzoo.apps.speedup import FASTEST, SMOOTH, check
+from kvzoo.apps.speedup import FASTEST, SMOOTH, check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import backend, out_file, overwrite
 from kvzoo.cli.terminal import backend_starts, say
@@ -26,7 +26,7 @@ from kvzoo.progress import progress
     type=click.Choice(MODES),
     default="exact",
     show_default=True,
-    help="Run every window by itself (exact), or the network once over the whole video (fast).",
+    help="Run each window separately (exact), or long stretches at once (fast).",
 )
 @click.option(
     "--stride",
@@ -49,7 +49,7 @@ def command(run, video, out, rate, mode, stride, smooth, no_audio, compare, over
 
     Frames are dropped; the sound is stretched.
     """
-    _, stream = check(run, video, out, rate, mode, stride, smooth, compare, overwrite)
+    _, stream = check_request(run, video, out, rate, mode, stride, smooth, compare, overwrite)
     with backend_starts():
         from kvzoo.apps.speedup import speedup
 

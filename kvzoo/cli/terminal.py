@@ -119,7 +119,8 @@ class _Terminal(logging.Handler):
             return
         # `print`, not click's echo: a live line on the terminal catches it and stays below. A
         # traceback goes to the log only; the interpreter prints its own.
-        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        # What is read by programs (--json) stays free of debug messages.
+        stream = sys.stdout if record.levelno == logging.INFO else sys.stderr
         try:
             print(record.getMessage(), file=stream, flush=True)
         except Exception:

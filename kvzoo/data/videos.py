@@ -144,7 +144,7 @@ class Videos(Source):
         return "; ".join(filter(None, (video.key.wrong, super().faults_in_words(video))))
 
     def _reader(self, file: "_File", stamp: int) -> "_Reader":
-        """Return a reader that is at or before a time: the one that ended there, or a new one."""
+        """Return a reader positioned at or before a time: an open one, or a new one."""
         with self._readers_lock:
             reader = self._readers.pop(file, None)
         key = bisect_right(file.keys, stamp) - 1
@@ -247,7 +247,7 @@ def _decode(path: str | Path, key: int | None = None) -> Iterator[av.VideoFrame]
     """Yield all frames that FFmpeg decodes, in display order, from a key frame or the beginning."""
     with open_container(path) as container:
         stream = _video_stream(container)
-        # Several files are read at once: threads within one would only crowd the cores.
+        # Several files are read at once: more threads per file would only compete for the cores.
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         if key is not None:
@@ -256,7 +256,7 @@ def _decode(path: str | Path, key: int | None = None) -> Iterator[av.VideoFrame]
             except av.error.FFmpegError:
                 return
         for packet in container.demux(stream):
-            # An empty packet with a time is a frame that was dropped; to the decoder it would be the end.
+            # An empty packet with a time is a dropped frame; the decoder would take it for the end.
             if not packet.size and packet.dts is not None:
                 continue
             try:
@@ -345,7 +345,7 @@ _tone_mappers_lock = threading.Lock()
 
 
 def _tone_map(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    """Return an HDR frame as FFmpeg shows it on an SDR screen, as rgb24 of another size."""
+    """Return an HDR frame tone-mapped to SDR by FFmpeg, as rgb24 of another size."""
     key = (frame.width, frame.height, frame.format.name, width, height, frame.color_trc, frame.color_primaries)
     with _tone_mappers_lock:
         lock, reformatter = _tone_mappers.setdefault(key, (threading.Lock(), VideoReformatter()))
@@ -382,10 +382,10 @@ class _Middle:
 
     @staticmethod
     def pays(frame: av.VideoFrame) -> bool:
-        """Return whether a frame is so much longer than wide that cutting it costs less than converting it."""
+        """Return whether a frame is so elongated that cropping it costs less than converting it."""
         short, long = sorted((frame.width, frame.height))
         colours = frame.format.name.startswith("yuv") and frame.format.chroma_width(4) >= 2
-        # With an odd difference the middle of a frame that is turned afterwards would be another.
+        # With an odd difference the middle of a frame rotated afterwards would be another.
         return colours and long - short >= 64 and (long - short) % 2 == 0
 
     def of(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -400,7 +400,7 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream | No
 
 
 def _stated_end(stream: av.VideoStream) -> float:
-    """Return the time in seconds at which a stream ends as its header says; 0 where it says nothing."""
+    """Return the end of a stream in seconds according to its header; 0 if it states none."""
     if stream.duration:
         return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
     # Matroska's field: hours, minutes and seconds.
@@ -432,17 +432,16 @@ def _apply_turn(image: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
 
 
 def _shown_at(frames: Iterable[av.VideoFrame], guessed: bool) -> list[int | None]:
-    """Return when decoded frames are shown, as FFmpeg's `best_effort_timestamp` has it; None where nothing tells.
+    """Return the display times of decoded frames, like FFmpeg's `best_effort_timestamp`; None if unknown.
 
-    A frame has a time of its own and one of the packet that it came with. Where the file's times are FFmpeg's
-    guesses the latter counts.
+    A frame has its own time and that of its packet. The latter counts if the file's times are FFmpeg's guesses.
     """
     if guessed:
         return [frame.dts for frame in frames]
     times, faults, last_pts, last_dts = [], 0, -math.inf, -math.inf
     for frame in frames:
         pts, dts = frame.pts, frame.dts
-        # As in FFmpeg's guess_correct_pts: the kind of time that failed to rise more seldom is believed.
+        # As in FFmpeg's guess_correct_pts: the kind of time that failed to increase less often is used.
         if dts is not None:
             faults -= dts <= last_dts
         if pts is not None:
@@ -454,20 +453,16 @@ def _shown_at(frames: Iterable[av.VideoFrame], guessed: bool) -> list[int | None
 
 
 def _rising(times: Sequence[int | None], step: float) -> tuple[np.ndarray, str]:
-    """Return times that rise, and what was wrong with them in words; "" where nothing was.
+    """Return increasing times, and what was wrong with them in words; "" if nothing was.
 
     Args:
-        times: of frames; one that is None is a step later than the one before.
-        step: from a frame to the next, where nothing tells. Times that go back by more than BACK of them begin again,
-            as in a file joined of several.
+        times: times of frames; None is a step later than the one before.
+        step: default step between frames. Times that go back by more than BACK steps restart, as in a file joined
+            from several.
     """
-    first_known = next((i for i, time in enumerate(times) if time is not None), None)
-    out, shift, again, late = (
-        [0 if first_known is None else times[first_known] - first_known * step] if times else [],
-        0,
-        0,
-        0,
-    )
+    first = next((i for i, time in enumerate(times) if time is not None), None)
+    out = [0 if first is None else times[first] - first * step] if times else []
+    shift, again, late = 0, 0, 0
     for i, time in enumerate(times[1:], 1):
         if time is None:
             time = out[-1] + step
@@ -527,7 +522,7 @@ def _inspect(path: Path) -> _File | str:
             frames = _frames_in(packet, codec.name)
             marked = marked or (not packets and _is_marked(bytes(packet)))
             packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, frames))
-            # A corrupt packet at the end is what is left of one where the file was cut off.
+            # A corrupt packet at the end is the rest of one where the file was cut off.
             cut = packet.is_corrupt
             end = end if cut else max(end, (packet.pts or 0) + (packet.duration or 0))
         base = float(stream.time_base)
@@ -571,7 +566,7 @@ def _inspect(path: Path) -> _File | str:
 
 
 class _Packet(NamedTuple):
-    """What is read of a packet without decoding it; `frames` is how many it holds that are shown."""
+    """Fields of a packet that need no decoding; `frames` is its number of displayed frames."""
 
     pts: int | None
     dts: int | None
@@ -581,22 +576,22 @@ class _Packet(NamedTuple):
 
 
 def _frames_in(packet: av.Packet, codec: str) -> int:
-    """Return how many frames that are shown a packet holds, as far as it tells without decoding: 0, 1 or more."""
+    """Return the number of displayed frames in a packet, as far as known without decoding: 0, 1 or more."""
     if codec == "mpeg4":
         return 0 if packet.size <= PLACE_HOLDER else bytes(packet).count(VOP)
     return 0 if codec == "vp8" and not memoryview(packet)[0] & 0x10 else 1
 
 
 def _is_marked(data: bytes | None) -> bool:
-    """Return whether an MPEG-4 stream says that its B-frames are packed, as XviD and DivX write it."""
+    """Return whether an MPEG-4 stream is marked as having packed B-frames, as XviD and DivX write them."""
     return bool(re.search(rb"DivX\d+(Build|b)\d+p", data or b""))
 
 
 def _in_stored_order(packets: Sequence[_Packet], marked: bool, step: float) -> list[int] | None:
-    """Return when the frames of MPEG-4 with B-frames in an AVI are shown; None where only decoding tells.
+    """Return the display times of MPEG-4 frames with B-frames in an AVI; None if they need decoding.
 
-    An AVI's times are those of its packets, and with each packet but the first FFmpeg gives one frame. Where they are
-    packed, one holds a frame and the B-frame that is shown before it; after all B-frames comes a place holder.
+    An AVI's times are those of its packets, and FFmpeg outputs one frame for each packet except the first. With packed
+    B-frames, a packet holds a frame and the B-frame displayed before it; a place holder follows all B-frames.
     """
     holds_frame = False
     for packet in packets:
@@ -613,17 +608,17 @@ def _in_stored_order(packets: Sequence[_Packet], marked: bool, step: float) -> l
 
 
 def _have_times(packets: Sequence[_Packet], reordered: bool, halves: float) -> bool:
-    """Return whether each packet is a frame and has its time.
+    """Return whether each packet is one frame with its own time.
 
     Args:
         packets: of the whole stream.
-        reordered: frames are shown in another order than they are stored in.
+        reordered: whether frames are displayed in another order than they are stored.
         halves: shorter steps, in the stream's ticks, are those of fields, half frames in packets of their own.
     """
     times, stored = [p.pts for p in packets], [p.dts for p in packets if p.dts is not None]
     if None in times or len(set(times)) < len(times) or stored != sorted(stored) or any(p.frames != 1 for p in packets):
         return False
-    # Times in the order of storage, where that is another, are made up.
+    # Times in the order of storage, if it differs from the display order, are invented.
     if reordered and len(times) > 2 and times == sorted(times):
         return False
     return len(times) < 3 or float(np.median(np.diff(sorted(times)))) > halves

@@ -28,6 +28,7 @@ import numpy as np
 from keras import ops
 
 from kvzoo.errors import InputError
+from kvzoo.kernels import private
 from kvzoo.losses import arrays
 from kvzoo.losses.alternating import AlternatingModel, pick, share, vjp
 from kvzoo.losses.base import to_uint8, to_unit_range
@@ -83,7 +84,7 @@ class SpectralNorm:
         kinds = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
         self.critic = critic
         self.pairs = []
-        for layer in critic._flatten_layers():
+        for layer in private.layers_of(critic):
             if isinstance(layer, kinds):
                 u = add_weight(
                     shape=(layer.kernel.shape[-1],),
@@ -217,7 +218,7 @@ class Adversarial(AlternatingModel):
                     f"{where}: the penalty of wasserstein_gp underflows in mixed_float16; take mixed_bfloat16"
                 )
             critics = [network for name, network in self.networks.items() if name != "network"]
-            if any(isinstance(x, keras.layers.BatchNormalization) for c in critics for x in c._flatten_layers()):
+            if any(isinstance(x, keras.layers.BatchNormalization) for c in critics for x in private.layers_of(c)):
                 log.warning(
                     "wasserstein_gp: a critic of %s has batch norm; the penalty is of one clip's score, "
                     "and the paper leaves batch norm out",

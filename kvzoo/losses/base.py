@@ -254,9 +254,16 @@ def optimizer(name: str, learning_rate, l2: float = 0.0, **options) -> keras.opt
         return base(learning_rate=learning_rate, **options)
 
     class WithL2(base):
+        # In a function: Keras would take a list of weights for the optimizer's own variables.
+        regularized = staticmethod(lambda: [])
+
+        def build(self, variables):
+            self.regularized = lambda weights=list(variables): weights
+            super().build(variables)
+
         # `apply` is the one method through which every backend's trainer passes its gradients.
         def apply(self, grads, trainable_variables=None):
-            variables = self._trainable_variables if trainable_variables is None else trainable_variables
+            variables = self.regularized() if trainable_variables is None else trainable_variables
             pairs = zip(grads, variables, strict=True)
             grads = [None if g is None else g + ops.cast(l2 * ops.convert_to_tensor(v), g.dtype) for g, v in pairs]
             return super().apply(grads, trainable_variables)

@@ -63,8 +63,8 @@ def log_ticks(low: float, high: float) -> list[float]:
     Example:
 
         >>> from kvzoo.media.charts import log_ticks
-        >>> log_ticks(0.4, 30)
-        [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
+        >>> log_ticks(2, 30)
+        [2.0, 5.0, 10.0, 20.0, 50.0]
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = (1, 2, 5) if last - first <= 2 else (1,)

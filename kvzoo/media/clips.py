@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from kvzoo.errors import WriteError
-from kvzoo.files import written_whole
+from kvzoo.files import writing, written_whole
 
 GAP = 2  # pixels between images
 PAPER = 255
@@ -23,17 +23,6 @@ TICKS = 90_000  # per second, in a video of variable rate
 MS = 1e-3  # seconds; the unit of time of Matroska, FLV and WebM
 BITS = 96_000  # per second and channel, of encoded sound
 LONGEST_DELAY = 65_535  # of a GIF's frame, in hundredths of a second
-
-
-@contextmanager
-def writing(path: str | os.PathLike):
-    """Turn an OSError within this context into a WriteError that names the file. Only write the file within it."""
-    try:
-        yield
-    except WriteError:
-        raise
-    except OSError as error:
-        raise WriteError(path, error) from error
 
 
 def strip(clip: np.ndarray) -> np.ndarray:

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kvzoo.files import written_whole
-from kvzoo.media.clips import writing
+from kvzoo.files import writing, written_whole
 from kvzoo.media.pages import legible
 
 LONGEST = 60  # characters of a name, at most

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from kvzoo.kernels import private
 from kvzoo.losses.base import VideoModel
 from kvzoo.tasks.base import loss_of, task_of
 
@@ -25,7 +26,7 @@ def measure(model: VideoModel, examples: tuple[np.ndarray, ...]) -> dict:
 
 def _same_draws(model: VideoModel) -> None:
     """Put the same draws into layers that are random in training: the backends have no common random numbers."""
-    for layer in model._flatten_layers():
+    for layer in private.layers_of(model):
         if isinstance(layer, keras.layers.GaussianNoise):
             layer.call = _noise(layer.stddev)
         elif isinstance(layer, (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.SpatialDropout3D)):

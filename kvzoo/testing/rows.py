@@ -19,6 +19,7 @@ from kvzoo.data.pipeline import Clips
 from kvzoo.data.samplers import Sampler
 from kvzoo.data.source import Source, Video
 from kvzoo.errors import InputError
+from kvzoo.kernels import private
 from kvzoo.losses.base import VideoModel
 from kvzoo.registry import Option, load_object
 from kvzoo.run import checkpoint
@@ -257,9 +258,9 @@ def _gradients(name: str) -> None:
     idle = {
         id(layer.bias)
         for network in networks_of(model).values()
-        for layer in network._flatten_layers()
+        for layer in private.layers_of(network)
         if getattr(layer, "bias", None) is not None
-        and any(isinstance(node.operation, keras.layers.BatchNormalization) for node in layer._outbound_nodes)
+        and any(isinstance(x, keras.layers.BatchNormalization) for x in private.consumers_of(layer))
     }
     before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
     model.fit(*examples_for(model), epochs=2, batch_size=2, verbose=0)
