@@ -100,7 +100,7 @@ def picture(file: str, caption: str) -> str:
 
 def told_or_code(key: str, value: str) -> str:
     """Return a value of `kvzoo info` as Markdown: names are code, addresses of papers are links."""
-    if key == "critics":
+    if key == "discriminators":
         return f"`{value}`"
     return re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", value)
 

@@ -7,7 +7,7 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "process", "signals"),
-    ("files", "progress"),
+    ("files", "progress", "deprecations"),
     ("registry",),
     ("catalog",),
     ("recipe",),

@@ -29,7 +29,7 @@ def command(name: str, as_json: bool) -> None:
         }
     rows["builder"] = spec.builder
     for key, value in rows.items():
-        click.echo(f"  {key:<13} {value}")
+        click.echo(f"  {key:<14} {value}")
     if spec.options:
         click.echo("  options")
         width = max(map(len, spec.options))
@@ -68,7 +68,7 @@ def model_rows(spec: ModelSpec) -> dict[str, str]:
         "causal": "yes" if spec.causal else "no",
         "features": spec.feature_layer or "",
         "map": spec.map_layer or "",
-        "critics": ", ".join(f"{k} ({v})" for k, v in spec.critics.items()),
+        "discriminators": ", ".join(f"{k} ({v})" for k, v in spec.discriminators.items()),
         "maps": ", ".join(spec.maps),
         "terms": "; ".join(f"{name} x {term.weight:g}: {term.help}" for name, term in spec.terms.items()),
         "paper": spec.paper,

@@ -1,4 +1,4 @@
-"""pix2pix on frames: n frames to m frames by a U-Net, and the critic of patches that it is trained against.
+"""pix2pix on frames: n frames to m frames by a U-Net, and the discriminator of patches that it is trained against.
 
 Source: Isola, Zhu, Zhou and Efros, "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017,
 arXiv 1611.07004, appendix 6.1; as the article on frame interpolation uses it (code pekatuu/pix2pix-tensorflow, branch
@@ -16,12 +16,13 @@ image size, so that the bottleneck is 1x1 at all of them (the paper's sizes: 256
     outputs (m, H, W, C')
 
     inputs and targets, stacked to H x W x (nC + mC')
-      critic     4x4 conv, stride 2              w, 2w, 4w, 8w, …         leaky ReLU 0.2; batch norm, not on the first
+      discriminator
+                 4x4 conv, stride 2              w, 2w, 4w, 8w, …         leaky ReLU 0.2; batch norm, not on the first
                  4x4 conv, stride 1              twice the last, 8w at most; the same
                  4x4 conv, stride 1              1, a logit a patch
 
-How many of the strided convolutions the critic has gives the patch that a logit sees: 16 pixels with one, 34 with
-two, 70 with three, 142 with four, 286 with five. The critic of single pixels has 1x1 convolutions of w and 2w.
+The number of strided convolutions of the discriminator sets the patch that a logit sees: 16 pixels with one, 34 with
+two, 70 with three, 142 with four, 286 with five. The discriminator of single pixels has 1x1 convolutions of w and 2w.
 """
 
 import random
@@ -29,7 +30,9 @@ import random
 import keras
 from keras import layers
 
-# Pixels that a logit of the critic sees, and the strided convolutions that make it so; 1 has none.
+from kvzoo import deprecations
+
+# Pixels that a logit of the discriminator sees, and the strided convolutions that make it so; 1 has none.
 PATCHES = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 SIZES = (32, 64, 128, 256, 512)
 
@@ -102,7 +105,7 @@ def pix2pix(
         channels_out: C' of an output frame; C when None.
         width: filters of the first convolution; 8 times as many at most (paper: 64).
         dropout: share of the decoder's first three layers that is dropped in training (paper: 0.5).
-        patch: the critic's; it changes nothing here.
+        patch: the discriminator's; it changes nothing here.
 
     Returns:
         A functional model, `inputs` (B, n, H, W, C) in -1..1 to frames (B, m, H, W, C') in -1..1. The layer
@@ -133,7 +136,7 @@ def pix2pix(
     return keras.Model(inputs, unstacked(layers.Activation("tanh")(x), frames_out), name="pix2pix")
 
 
-def pix2pix_critic(
+def pix2pix_discriminator(
     frames_in: int = 2,
     frames_out: int = 5,
     image_size: int = 128,
@@ -143,7 +146,7 @@ def pix2pix_critic(
     dropout: float = 0.5,
     patch: int = 70,
 ) -> keras.Model:
-    """Build pix2pix's critic of patches.
+    """Build pix2pix's discriminator of patches.
 
     Args:
         frames_in, frames_out, image_size, channels, channels_out: the shapes of the frames, as the U-Net's.
@@ -176,10 +179,13 @@ def pix2pix_critic(
         size, x = (4, layers.ZeroPadding2D(1)(x)) if halvings else (1, x)
         return layers.Conv2D(filters, size, use_bias=bias, kernel_initializer=normal(), name=name)(x)
 
-    x = (downsample if halvings else flat)(x, width, "critic_1", bias=True)
+    x = (downsample if halvings else flat)(x, width, "discriminator_1", bias=True)
     for i in range(1, max(1, halvings) + 1):
         convolve = downsample if i < halvings else flat
-        x = convolve(layers.LeakyReLU(0.2)(x), width * min(2**i, 8), f"critic_{i + 1}")
-        x = batch_norm(x, f"critic_{i + 1}_norm")
+        x = convolve(layers.LeakyReLU(0.2)(x), width * min(2**i, 8), f"discriminator_{i + 1}")
+        x = batch_norm(x, f"discriminator_{i + 1}_norm")
     x = flat(layers.LeakyReLU(0.2)(x), 1, "score", bias=True)
-    return keras.Model([inputs, targets], x, name="pix2pix_critic")
+    return keras.Model([inputs, targets], x, name="pix2pix_discriminator")
+
+
+__getattr__ = deprecations.old_objects(__name__)

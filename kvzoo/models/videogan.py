@@ -1,13 +1,13 @@
 """VideoGAN: a generator of clips that paints what moves over a still background.
 
 The foreground stream makes a clip and a mask for it by 3D convolutions, the background stream one
-picture by 2D convolutions; the mask says where which of them is seen. A critic of 3D convolutions
-learns to tell generated clips from real ones.
+image by 2D convolutions; the mask says where which of them is visible. A discriminator of 3D
+convolutions learns to tell generated clips from real ones.
 
 Source: Vondrick, Pirsiavash, Torralba, "Generating Videos with Scene Dynamics", NIPS 2016, and its
 code, cvondrick/videogan (Torch). Geometry, batch-norm constants and initialisers are the original's;
 weights carry over exactly.
-What differs: the critic has one logit in place of two; other sizes than 32 frames of 64x64 change the
+What differs: the discriminator has one logit in place of two; other sizes than 32 frames of 64x64 change the
 first and the last kernel; the two heads of the foreground are one layer, and a transposed convolution
 of a single point is a matrix product, with the same weights, because both are faster so.
 
@@ -19,13 +19,13 @@ of a single point is a matrix product, with the same weights, because both are f
       clip          mask * foreground + (1 - mask) * background
 
     clip (T, H, W, C)
-      critic        4x4x4 conv, stride 2   w, 2w, 4w, 8w    batch norm, not on the first; leaky ReLU
+      discriminator 4x4x4 conv, stride 2   w, 2w, 4w, 8w    batch norm, not on the first; leaky ReLU
                     T/16 x H/16 x W/16 conv to the logit
 
 `videogan_label` draws a clip of a class (the article's extension). The label joins
 the noise of the foreground alone, one-hot, because a class says what happens and not where. Its entry
 is sqrt(Z), so that label and noise begin with the same weight in the first layer; an embedding in
-its place would be one more matrix before that layer's. Its critic has a second head that names the class.
+its place would be one more matrix before that layer's. Its discriminator has a second head that names the class.
 
 `videogan_image` continues a still picture (the original's conditional version): a 2D encoder takes the
 place of the noise, w is 128.
@@ -38,6 +38,8 @@ place of the noise, w is 128.
 
 import keras
 from keras import layers, ops
+
+from kvzoo import deprecations
 
 
 def normal() -> keras.initializers.Initializer:
@@ -106,11 +108,11 @@ def from_noise(noise, label, frames: int, image_size: int, channels: int, width:
     return paint(foreground, mask, background_stream(norm_relu(x, "background_1"), width, channels))
 
 
-def critic_trunk(clip, width: int):
+def discriminator_trunk(clip, width: int):
     """Return a clip's features (B, T/16 * H/16 * W/16 * 8w)."""
-    x = layers.LeakyReLU(0.2)(downsample(clip, width, "critic_1"))
+    x = layers.LeakyReLU(0.2)(downsample(clip, width, "discriminator_1"))
     for i, filters in enumerate((2 * width, 4 * width, 8 * width), 2):
-        x = batch_norm(downsample(x, filters, f"critic_{i}"), f"critic_{i}_norm", epsilon=1e-3)
+        x = batch_norm(downsample(x, filters, f"discriminator_{i}"), f"discriminator_{i}_norm", epsilon=1e-3)
         x = layers.LeakyReLU(0.2)(x)
     # A convolution as large as what it sees is a dense layer.
     return layers.Flatten(name="features")(x)
@@ -165,7 +167,7 @@ def videogan(
     return keras.Model([noise], clip, name="videogan")
 
 
-def videogan_critic(
+def videogan_discriminator(
     frames: int = 32,
     image_size: int = 64,
     channels: int = 3,
@@ -173,7 +175,7 @@ def videogan_critic(
     width: int = 64,
     two_stream: bool = True,
 ) -> keras.Model:
-    """Build VideoGAN's critic.
+    """Build VideoGAN's discriminator.
 
     Args:
         frames, image_size, channels: the shape of a clip, as the generator's.
@@ -189,7 +191,7 @@ def videogan_critic(
     """
     check_sizes("videogan", frames, image_size)
     clip = keras.Input((frames, image_size, image_size, channels), name="clip")
-    return keras.Model(clip, logits(critic_trunk(clip, width), 1, "score"), name="videogan_critic")
+    return keras.Model(clip, logits(discriminator_trunk(clip, width), 1, "score"), name="videogan_discriminator")
 
 
 def videogan_label(
@@ -223,7 +225,7 @@ def videogan_label(
     return keras.Model([noise, label], clip, name="videogan_label")
 
 
-def videogan_label_critic(
+def videogan_label_discriminator(
     frames: int = 32,
     image_size: int = 64,
     channels: int = 3,
@@ -232,13 +234,13 @@ def videogan_label_critic(
     two_stream: bool = True,
     classes: int = 4,
 ) -> keras.Model:
-    """Build the critic of `videogan_label`: `videogan_critic` with a second head that names the class.
+    """Build the discriminator of `videogan_label`: `videogan_discriminator` with a second head that names the class.
 
     Source of the head: Odena, Olah, Shlens, "Conditional Image Synthesis with Auxiliary Classifier
     GANs", ICML 2017.
 
     Args:
-        frames, image_size, channels, noise_dim, width, two_stream: as for `videogan_critic`.
+        frames, image_size, channels, noise_dim, width, two_stream: as for `videogan_discriminator`.
         classes: K, how many classes there are.
 
     Returns:
@@ -250,9 +252,9 @@ def videogan_label_critic(
     """
     check_sizes("videogan_label", frames, image_size)
     clip = keras.Input((frames, image_size, image_size, channels), name="clip")
-    features = critic_trunk(clip, width)
+    features = discriminator_trunk(clip, width)
     heads = {"score": logits(features, 1, "score"), "classes": logits(features, classes, "classes")}
-    return keras.Model(clip, heads, name="videogan_label_critic")
+    return keras.Model(clip, heads, name="videogan_label_discriminator")
 
 
 def videogan_image(
@@ -289,17 +291,17 @@ def videogan_image(
     return keras.Model([image], clip, name="videogan_image")
 
 
-def videogan_image_critic(
+def videogan_image_discriminator(
     frames: int = 32,
     image_size: int = 64,
     channels: int = 3,
     width: int = 128,
     two_stream: bool = True,
 ) -> keras.Model:
-    """Build the critic of `videogan_image`: `videogan_critic` at twice the width. It sees the clip alone.
+    """Build the discriminator of `videogan_image`: `videogan_discriminator` at twice the width. It sees the clip alone.
 
     Args:
-        frames, image_size, channels, width, two_stream: as for `videogan_critic`, width's reference is 128.
+        frames, image_size, channels, width, two_stream: as for `videogan_discriminator`, width's reference is 128.
 
     Returns:
         A functional model, `clip` (B, T, H, W, C) in -1..1 to logits (B, 1).
@@ -309,7 +311,7 @@ def videogan_image_critic(
     """
     check_sizes("videogan_image", frames, image_size)
     clip = keras.Input((frames, image_size, image_size, channels), name="clip")
-    return keras.Model(clip, logits(critic_trunk(clip, width), 1, "score"), name="videogan_image_critic")
+    return keras.Model(clip, logits(discriminator_trunk(clip, width), 1, "score"), name="videogan_image_discriminator")
 
 
 def mask_l1(inputs: dict, outputs: dict):
@@ -330,3 +332,6 @@ def first_frame_l1(inputs: dict, outputs: dict):
         outputs: "clip" (B, T, H, W, C).
     """
     return ops.mean(ops.abs(outputs["clip"][:, 0] - inputs["image"]))
+
+
+__getattr__ = deprecations.old_objects(__name__)

@@ -25,7 +25,7 @@ from kvzoo.losses.arrays import checked
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
 from kvzoo.recipe.explain import explained_run
-from kvzoo.recipe.resolve import Recipe, load
+from kvzoo.recipe.resolve import Recipe, current, load
 from kvzoo.recipe.text import dotted
 from kvzoo.run import checkpoint, folder, samples
 from kvzoo.run.feed import HeldOutExamples, TrainingExamples
@@ -186,7 +186,7 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
 
 
 # Where the learning rates of a run stand in its recipe.
-RATES = (("fit", "optimizer", "learning_rate"), ("loss", "critic_learning_rate"))
+RATES = (("fit", "optimizer", "learning_rate"), ("loss", "discriminator_learning_rate"))
 # Values that a resumed run may change, by their keys or the first ones of them.
 MAY_CHANGE = (
     *(
@@ -219,7 +219,7 @@ def _check_changes(run_folder: folder.RunFolder, recipe: Recipe, record: dict, n
     """
     # A checkpoint of an older version has no recipe; the run's lock file then says how it was.
     before = record.get("recipe") or run_folder.recipe(check_paths=False).values
-    before, now = (_flat(values) for values in (before, json.loads(json.dumps(recipe.values))))
+    before, now = (_flat(values) for values in (current(before), json.loads(json.dumps(recipe.values))))
     changes = {
         keys: (before.get(keys), now.get(keys))
         for keys in sorted(before.keys() | now.keys())
