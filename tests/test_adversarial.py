@@ -403,7 +403,7 @@ def test_labels_choose_what_is_made():
         ({}, {"count": 0}, "at least 1"),
         ({}, {"count": 2, "labels": [0, 1]}, "takes no label"),
         ({}, {"count": 2, "noise": np.zeros((2, 5))}, r"\(2, 6\).*Received: \(2, 5\)"),
-        ({"classes": 3}, {"count": 2}, "wants labels"),
+        ({"classes": 3}, {"count": 2}, "requires labels"),
         ({"classes": 3}, {"count": 2, "labels": [0, 3]}, "0 to 2"),
         ({"classes": 3}, {"count": 2, "labels": [0, 1, 2]}, r"\(2,\).*Received: \(3,\)"),
         ({"image": True}, {"count": 1, "images": np.zeros((1, 4, 4, 3))}, r"\(1, 8, 8, 3\)"),
@@ -459,7 +459,7 @@ def test_networks_that_do_not_fit_together_are_refused(fields, reason):
 def test_data_that_does_not_fit_is_refused():
     model = small(classes=3)
     clips = clips_for(model, 4)
-    with pytest.raises(InputError, match="trained with labels"):
+    with pytest.raises(InputError, match="requires labels"):
         model.fit(clips, verbose=0)
     with pytest.raises(InputError, match=r"labels: .*shape \(N,\).*Received: shape \(.*3\)"):
         model.fit(clips, np.eye(3)[[0, 1, 2, 0]], verbose=0)

@@ -136,7 +136,7 @@ def test_generators_and_translators_check_what_they_are_given():
     assert "targets: as many as inputs" in refusal(pairs.fit, inputs, targets[:3])
     assert "targets: integers 0..255" in refusal(pairs.evaluate, inputs, targets + np.float32(2))
     assert "inputs: shape" in refusal(pairs.predict, targets)
-    assert "no use for sample" in refusal(pairs.fit, inputs, targets, sample_weight=np.ones(4))
+    assert "does not support sample" in refusal(pairs.fit, inputs, targets, sample_weight=np.ones(4))
     generator = tiny["videogan_label"]
     clips, noise = np.zeros((4, *generator.clip_shape), "uint8"), np.zeros((2, generator.noise_dim))
     assert "labels: integers from 0" in refusal(generator.fit, clips, np.full(4, generator.classes))
