@@ -1,6 +1,6 @@
-"""VideoGAN: a generator of clips that paints what moves over a still background.
+"""VideoGAN: a generator of clips that paints a moving foreground over a still background.
 
-The foreground stream makes a clip and a mask for it by 3D convolutions, the background stream one
+The foreground stream generates a clip and its mask by 3D convolutions, the background stream one
 image by 2D convolutions; the mask says where which of them is visible. A discriminator of 3D
 convolutions learns to tell generated clips from real ones.
 
@@ -9,25 +9,25 @@ code, cvondrick/videogan (Torch). Geometry, batch-norm constants and initialiser
 weights carry over exactly.
 What differs: the discriminator has one logit in place of two; other sizes than 32 frames of 64x64 change the
 first and the last kernel; the two heads of the foreground are one layer, and a transposed convolution
-of a single point is a matrix product, with the same weights, because both are faster so.
+of a single point is a matrix product, with the same weights, because both are faster.
 
     noise (Z,)
       foreground    to T/16 x H/16 x W/16 x 8w              batch norm + ReLU
                     4x4x4 transposed conv, stride 2         4w, 2w, w; batch norm + ReLU
                     4x4x4 transposed conv, stride 2         foreground: C, tanh; mask: 1, sigmoid
-      background    the same in 2D, to C, tanh              one picture
+      background    the same in 2D, to C, tanh              one image
       clip          mask * foreground + (1 - mask) * background
 
     clip (T, H, W, C)
       discriminator 4x4x4 conv, stride 2   w, 2w, 4w, 8w    batch norm, not on the first; leaky ReLU
                     T/16 x H/16 x W/16 conv to the logit
 
-`videogan_label` draws a clip of a class (the article's extension). The label joins
+`videogan_label` generates a clip of a class (the article's extension). The label joins
 the noise of the foreground alone, one-hot, because a class says what happens and not where. Its entry
 is sqrt(Z), so that label and noise begin with the same weight in the first layer; an embedding in
 its place would be one more matrix before that layer's. Its discriminator has a second head that names the class.
 
-`videogan_image` continues a still picture (the original's conditional version): a 2D encoder takes the
+`videogan_image` continues a still image (the original's conditional version): a 2D encoder takes the
 place of the noise, w is 128.
 
     image (H, W, C)
@@ -43,7 +43,7 @@ from kvzoo import deprecations
 
 
 def normal() -> keras.initializers.Initializer:
-    """The original's weights: N(0, 0.01). An initialiser of its own for each layer, or they would draw the same."""
+    """The original's weights: N(0, 0.01). A new initialiser for each layer, or all would draw the same."""
     return keras.initializers.RandomNormal(0.0, 0.01)
 
 
@@ -123,7 +123,7 @@ def logits(x, units: int, name: str):
 
 
 def check_sizes(model: str, frames: int, image_size: int) -> None:
-    """Refuse what four halvings do not divide.
+    """Check that sizes can be halved four times.
 
     Raises:
         ValueError: frames or image_size is not a positive multiple of 16.
@@ -147,18 +147,23 @@ def videogan(
         frames: T, frames of a clip, divisible by 16.
         image_size: height and width of a frame in pixels, divisible by 16.
         channels: 1 (grey) or 3 (RGB).
-        noise_dim: Z, numbers that a clip is made from (reference: 100).
+        noise_dim: Z, size of the noise (reference: 100).
         width: filters of the last hidden layer; the first has 8 times as many (reference: 64).
-        two_stream: whether a background is painted behind; False is the paper's one-stream network,
+        two_stream: whether to paint a background behind; False is the paper's one-stream network,
             the foreground alone, which has no mask.
 
     Returns:
         A functional model, `noise` (B, Z) of N(0, 1) to clips (B, T, H, W, C) in -1..1. The layers
         `foreground` (B, T, H, W, C), `mask` (B, T, H, W, 1) in 0..1 and `background` (B, 1, H, W, C)
-        give what the clip was made of.
+        give what the clip is composed of.
 
     Raises:
         ValueError: frames or image_size is not a positive multiple of 16.
+
+    Example:
+        >>> generator = videogan(frames=16, image_size=16, width=1)
+        >>> generator.input_shape, generator.output_shape
+        ([(None, 100)], (None, 16, 16, 16, 3))
     """
     check_sizes("videogan", frames, image_size)
     noise = keras.Input((noise_dim,), name="noise")
@@ -180,14 +185,18 @@ def videogan_discriminator(
     Args:
         frames, image_size, channels: the shape of a clip, as the generator's.
         width: filters of the first layer; the last has 8 times as many (reference: 64).
-        noise_dim, two_stream: the generator's; they change nothing here.
+        noise_dim, two_stream: the generator's; not used here.
 
     Returns:
         A functional model, `clip` (B, T, H, W, C) in -1..1 to logits (B, 1), positive where it looks
-        real. The layer `features` gives what the logit is read from.
+        real. The layer `features` gives the input of the logit's layer.
 
     Raises:
         ValueError: frames or image_size is not a positive multiple of 16.
+
+    Example:
+        >>> videogan_discriminator(frames=16, image_size=16, width=1).output_shape
+        (None, 1)
     """
     check_sizes("videogan", frames, image_size)
     clip = keras.Input((frames, image_size, image_size, channels), name="clip")
@@ -203,11 +212,11 @@ def videogan_label(
     two_stream: bool = True,
     classes: int = 4,
 ) -> keras.Model:
-    """Build the generator that draws a clip of a class: `videogan` with a label in its foreground.
+    """Build the generator of a clip of a class: `videogan` with a label in its foreground.
 
     Args:
         frames, image_size, channels, noise_dim, width, two_stream: as for `videogan`.
-        classes: K, how many classes there are.
+        classes: K, the number of classes.
 
     Returns:
         A functional model, `noise` (B, Z) of N(0, 1) and `label` (B,) int32 in 0..K-1 to clips
@@ -219,7 +228,7 @@ def videogan_label(
     check_sizes("videogan_label", frames, image_size)
     noise = keras.Input((noise_dim,), name="noise")
     label = keras.Input((), name="label", dtype="int32")
-    # As strong as all of the noise together; with a 1 among 100 normal numbers the class begins all but unseen.
+    # As strong as all of the noise together; a 1 among 100 normal numbers would hardly count at first.
     one_hot = ops.one_hot(label, classes) * noise_dim**0.5
     clip = from_noise(noise, one_hot, frames, image_size, channels, width, two_stream)
     return keras.Model([noise, label], clip, name="videogan_label")
@@ -241,7 +250,7 @@ def videogan_label_discriminator(
 
     Args:
         frames, image_size, channels, noise_dim, width, two_stream: as for `videogan_discriminator`.
-        classes: K, how many classes there are.
+        classes: K, the number of classes.
 
     Returns:
         A functional model, `clip` (B, T, H, W, C) in -1..1 to {"score": logits (B, 1), "classes":
@@ -264,7 +273,7 @@ def videogan_image(
     width: int = 128,
     two_stream: bool = True,
 ) -> keras.Model:
-    """Build the generator that continues a still picture.
+    """Build the generator that continues a still image.
 
     Args:
         frames, image_size, channels, two_stream: as for `videogan`.
