@@ -143,8 +143,8 @@ class Adversarial(AlternatingModel):
         if self.noise_dim:
             draws = np.random.default_rng(0).standard_normal((VALIDATION_NOISE, self.noise_dim), "float32")
             self._validation_noise = draws
-        normalised = self.discriminators if spectral_norm else ()
-        self._norms = {name: SpectralNorm(networks[name], self.add_weight) for name in normalised}
+        names = self.discriminators if spectral_norm else ()
+        self._norms = {name: SpectralNorm(networks[name], self.add_weight) for name in names}
         heads = {name: _class_head(networks[name]) for name in self.discriminators}
         classes = max((units for units in heads.values() if units), default=None)
         self.takes_labels = bool(classes) or any(x.name == "label" for n in networks.values() for x in n.inputs)
@@ -209,11 +209,13 @@ class Adversarial(AlternatingModel):
         return self.results(self._means)
 
     def _alternate_discriminator(self, name: str, real, fake, conditions: dict) -> None:
-        between = None
+        penalty_clips = None
         if self.variant == "wasserstein_gp":
             mixture = self.draw_mixture(ops.shape(real)[0])
-            between = mixture * ops.cast(real, "float32") + (1.0 - mixture) * ops.cast(fake, "float32")
-        self.update_discriminator(name, lambda: self._discriminator_loss(name, real, fake, conditions, True, between))
+            penalty_clips = mixture * ops.cast(real, "float32") + (1.0 - mixture) * ops.cast(fake, "float32")
+        self.update_discriminator(
+            name, lambda: self._discriminator_loss(name, real, fake, conditions, True, penalty_clips)
+        )
 
     def updates(self, name: str) -> int:
         return 1 if name == "network" else self.discriminator_steps
@@ -244,13 +246,13 @@ class Adversarial(AlternatingModel):
 
     # Losses
 
-    def _discriminator_loss(self, name: str, real, fake, conditions: dict, training: bool, between=None):
-        """Return what a discriminator minimises, and its metrics; `between` are the clips of the penalty, or None."""
+    def _discriminator_loss(self, name: str, real, fake, conditions: dict, training: bool, penalty_clips=None):
+        """Return what a discriminator minimises, and its metrics; `penalty_clips` are the clips of the penalty, or None."""
         discriminator_loss, _, threshold = VARIANTS[self.variant]
         with self._norms[name](training) if self._norms else nullcontext():
             r, real_classes = self._scores(name, real, conditions, training)
             f, fake_classes = self._scores(name, fake, conditions, training)
-            penalty = None if between is None else self._penalty(name, between, conditions)
+            penalty = None if penalty_clips is None else self._penalty(name, penalty_clips, conditions)
         loss = discriminator_loss(r, f, self.label_smoothing)
         if threshold is None:
             metrics = {"distance": ops.mean(r) - ops.mean(f)}
@@ -266,8 +268,8 @@ class Adversarial(AlternatingModel):
             metrics["fake_class_accuracy"] = _class_accuracy(fake_classes, label)
         return loss, metrics
 
-    def _penalty(self, name: str, between, conditions: dict):
-        """Return the mean of (|gradient of a clip's score| - 1)^2 at the clips `between`."""
+    def _penalty(self, name: str, penalty_clips, conditions: dict):
+        """Return the mean of (|gradient of a clip's score| - 1)^2 at the clips `penalty_clips`."""
 
         def total_score(clips):
             scores, _ = self._scores(name, clips, conditions, True)
@@ -275,7 +277,7 @@ class Adversarial(AlternatingModel):
             per_clip = ops.mean(ops.reshape(scores, (ops.shape(scores)[0], -1)), axis=1)
             return ops.sum(per_clip), ()
 
-        _, _, pullback = vjp(total_score, (), (between,), self.state_of(name), twice=True)
+        _, _, pullback = vjp(total_score, (), (penalty_clips,), self.state_of(name), twice=True)
         (gradient,) = pullback(ops.ones(()))[1]
         square = ops.sum(ops.square(gradient), axis=(1, 2, 3, 4))
         # The root of 0 has no gradient.
@@ -468,7 +470,7 @@ class SpectralNorm:
     @contextmanager
     def __call__(self, training: bool):
         """Let the discriminator read normalised kernels within the context; in training u takes a step."""
-        normalised = []
+        kernels = []
         for kernel, u in self.pairs:
             weights = ops.reshape(ops.cast(kernel.value, "float32"), (-1, kernel.shape[-1]))
             constant = ops.stop_gradient(weights)
@@ -477,9 +479,9 @@ class SpectralNorm:
             if training:
                 u.assign(left)
             sigma = ops.sum(ops.matmul(right, weights) * left)
-            normalised.append((kernel, kernel.value / ops.cast(sigma, kernel.dtype)))
+            kernels.append((kernel, kernel.value / ops.cast(sigma, kernel.dtype)))
         others = [(v, v.value) for v in self.discriminator.variables]
-        with keras.StatelessScope(state_mapping=others + normalised) as scope:
+        with keras.StatelessScope(state_mapping=others + kernels) as scope:
             statistics = [(v, scope.get_current_value(v)) for v in self.discriminator.non_trainable_variables]
             yield
         # Batch norm's statistics are kept, the kernels are not.

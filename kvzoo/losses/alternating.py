@@ -521,9 +521,9 @@ def vjp(
             return output, (auxiliary, [scope.get_current_value(v) for v in state])
 
         output, pullback_of_both, (auxiliary, after) = jax.vjp(pure, values, inputs, has_aux=True)
-        trained = {id(v) for v in variables}
+        ids = {id(v) for v in variables}
         for variable, value in zip(state, after, strict=True):
-            if id(variable) not in trained:
+            if id(variable) not in ids:
                 variable.assign(value)
 
         def gradients(cotangent):

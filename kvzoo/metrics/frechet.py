@@ -26,11 +26,11 @@ def frechet_distance(features: np.ndarray, others: np.ndarray) -> float:
     features, others = _checked(features), _checked(others)
     if features.shape[1] != others.shape[1]:
         raise InputError(f"both sets must have equally many features. Received: {features.shape}, {others.shape}")
-    between = features.mean(0) - others.mean(0)
+    difference = features.mean(0) - others.mean(0)
     one, other = (np.cov(each, rowvar=False, ddof=1).reshape(each.shape[1], -1) for each in (features, others))
     # C D has the eigenvalues of C^(1/2) D C^(1/2), which are real and not negative.
     roots = np.sqrt(np.linalg.eigvals(one @ other).real.clip(0))
-    return float(max(between @ between + np.trace(one) + np.trace(other) - 2 * roots.sum(), 0.0))
+    return float(max(difference @ difference + np.trace(one) + np.trace(other) - 2 * roots.sum(), 0.0))
 
 
 def mean_distance(features: np.ndarray) -> float:
