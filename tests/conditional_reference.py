@@ -1,4 +1,4 @@
-"""A small translator and its critic in Keras, and their training by hand in plain PyTorch, with the same weights.
+"""A small translator and its discriminator in Keras, and their training by hand in plain PyTorch, with the same weights.
 
 The PyTorch half writes pix2pix's losses and turns out with PyTorch's own layers, gradients and optimizers, and shares
 no code with kvzoo. Both return the same record, so that tests compare them number by number.
@@ -37,7 +37,7 @@ def translator():
     return keras.Model(inputs, layers.Reshape(TARGETS)(x), name="small_translator")
 
 
-def critic():
+def discriminator():
     import keras
     from keras import layers
 
@@ -47,7 +47,7 @@ def critic():
     x = layers.LeakyReLU(0.2)(layers.Conv2D(4, 4, 2, "same")(x))
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(layers.Conv2D(5, 3, 1, "same", use_bias=False)(x))
     x = layers.Conv2D(1, 3, padding="same")(layers.LeakyReLU(0.2)(x))
-    return keras.Model([inputs, targets], x, name="small_critic")
+    return keras.Model([inputs, targets], x, name="small_discriminator")
 
 
 def shade_l2(inputs: dict, outputs: dict):
@@ -62,7 +62,7 @@ def spec(name: str = "small_translator", **fields):
 
     settings = {
         "builder": "conditional_reference:translator",
-        "critics": {"critic": "conditional_reference:critic"},
+        "discriminators": {"discriminator": "conditional_reference:discriminator"},
         "kind": "translator",
         "loss": "conditional",
         "maps": ("shade",),
@@ -177,24 +177,24 @@ def in_torch(case: str, start: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return made, running
 
     with_gan = loss["gan_weight"] > 0
-    players = {name: parameters(name) for name in ("network", *(("critic",) if with_gan else ()))}
+    players = {name: parameters(name) for name in ("network", *(("discriminator",) if with_gan else ()))}
     optimizers = {name: torch.optim.SGD(weights, RATE) for name, (weights, _) in players.items()}
     record, losses = {}, []
     for step, (x, y) in enumerate(zip(inputs, targets[..., 0], strict=True)):
         fake, shade = translate(*players["network"], x)
         if with_gan:
-            r, f = judge(*players["critic"], x, y), judge(*players["critic"], x, fake.detach())
+            r, f = judge(*players["discriminator"], x, y), judge(*players["discriminator"], x, fake.detach())
             d_loss = (bce(r, torch.ones_like(r)) + bce(f, torch.zeros_like(f))) / 2
-            optimizers["critic"].zero_grad()
+            optimizers["discriminator"].zero_grad()
             d_loss.backward()
-            optimizers["critic"].step()
+            optimizers["discriminator"].step()
         told = []
         for turn in range(loss["g_steps"]):
             if turn:
                 fake, shade = translate(*players["network"], x)
             total = loss["l1_weight"] * (fake - y).abs().mean()
             if with_gan:
-                f = judge(*players["critic"], x, fake)
+                f = judge(*players["discriminator"], x, fake)
                 total = total + loss["gan_weight"] * bce(f, torch.ones_like(f))
             total = total + loss["terms"]["shade_l2"] * (shade[:, 0] - y[:, 0]).square().mean()
             optimizers["network"].zero_grad()

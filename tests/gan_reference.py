@@ -1,6 +1,6 @@
 """A small GAN of clips in Keras, and its training by hand in plain PyTorch, with the same weights, noise and batches.
 
-The Keras half is what a third party would write: a generator builder, a critic builder, a term, a spec. The PyTorch
+The Keras half is what a third party would write: a generator builder, a discriminator builder, a term, a spec. The PyTorch
 half writes each variant's losses out, with PyTorch's own layers, gradients and optimizers, and shares no code with
 kvzoo. Both return the same record, so that tests compare them number by number.
 """
@@ -19,10 +19,10 @@ CASES = {
     "least_squares": ({"variant": "least_squares"}, {}),
     "wasserstein_gp": ({"variant": "wasserstein_gp"}, {"norm": False}),
     "wasserstein_gp_batch_norm": ({"variant": "wasserstein_gp", "gradient_penalty": 3.0}, {}),
-    "critic_steps": ({"critic_steps": 3}, {}),
+    "discriminator_steps": ({"discriminator_steps": 3}, {}),
     "spectral": ({"variant": "hinge", "spectral_norm": True}, {}),
     "spectral_penalty": ({"variant": "wasserstein_gp", "spectral_norm": True}, {"norm": False}),
-    "classes": ({"class_weight": 0.5, "critic_learning_rate": 0.02}, {"classes": CLASSES}),
+    "classes": ({"class_weight": 0.5, "discriminator_learning_rate": 0.02}, {"classes": CLASSES}),
     "image": ({"terms": {"mask_l1": 0.7}}, {"image": True}),
 }
 
@@ -53,7 +53,7 @@ def generator(classes: int = 0, image: bool = False, norm: bool = True):
     return keras.Model(inputs, mask * foreground, name="small_generator")
 
 
-def critic(classes: int = 0, image: bool = False, norm: bool = True):
+def discriminator(classes: int = 0, image: bool = False, norm: bool = True):
     import keras
     from keras import layers
 
@@ -64,10 +64,10 @@ def critic(classes: int = 0, image: bool = False, norm: bool = True):
     x = layers.Flatten()(layers.LeakyReLU(0.2)(x))
     score = layers.Dense(1)(x)
     told = {"score": score, "classes": layers.Dense(classes)(x)} if classes else score
-    return keras.Model(clip, told, name="small_critic")
+    return keras.Model(clip, told, name="small_discriminator")
 
 
-def seeing_critic(classes: int = 0, image: bool = False, norm: bool = True):
+def seeing_discriminator(classes: int = 0, image: bool = False, norm: bool = True):
     import keras
     from keras import layers
 
@@ -75,7 +75,9 @@ def seeing_critic(classes: int = 0, image: bool = False, norm: bool = True):
     label = keras.Input((), dtype="int32", name="label")
     x = layers.LeakyReLU(0.2)(layers.Conv3D(3, 4, 2, "same")(clip))
     parts = [layers.Flatten()(x), layers.Flatten()(picture), layers.Embedding(classes, 4)(label)]
-    return keras.Model([clip, picture, label], layers.Dense(1)(layers.Concatenate()(parts)), name="seeing_critic")
+    return keras.Model(
+        [clip, picture, label], layers.Dense(1)(layers.Concatenate()(parts)), name="seeing_discriminator"
+    )
 
 
 def mask_l1(inputs: dict, outputs: dict):
@@ -89,7 +91,7 @@ def spec(name: str = "small_gan", **fields):
 
     settings = {
         "builder": "gan_reference:generator",
-        "critics": {"critic": "gan_reference:critic"},
+        "discriminators": {"discriminator": "gan_reference:discriminator"},
         "kind": "generator",
         "loss": "adversarial",
         "maps": ("foreground", "mask"),
@@ -98,7 +100,7 @@ def spec(name: str = "small_gan", **fields):
         "options": {
             "classes": Option("int", 0, "classes that a clip may be of", minimum=0),
             "image": Option("bool", False, "whether a clip begins with a given image"),
-            "norm": Option("bool", True, "batch norm in the critic"),
+            "norm": Option("bool", True, "batch norm in the discriminator"),
         },
     }
     return ModelSpec(name=name, **{**settings, **fields})
@@ -154,8 +156,8 @@ def keras_model(case: str, optimizer: str = "sgd", precision: str = "float32", *
     model.draw_noise = lambda size: draw(0, noise)
     model.draw_mixture = lambda size: draw(1, shares)
     made = keras.optimizers.SGD(RATE) if optimizer == "sgd" else keras.optimizers.Adam(1e-3, beta_1=0.5, epsilon=1e-8)
-    if optimizer != "sgd" and model.critic_learning_rate is not None:
-        model.critic_learning_rate = 5e-4
+    if optimizer != "sgd" and model.discriminator_learning_rate is not None:
+        model.discriminator_learning_rate = 5e-4
     model.compile(made, jit_compile="auto" if keras.backend.backend() != "torch" else False, **compiled)
     return model
 
@@ -205,7 +207,7 @@ def in_torch(case: str, start: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     loss, options = CASES[case]
     variant, classes = loss.get("variant", "log"), options.get("classes", 0)
     image, norm = options.get("image", False), options.get("norm", True)
-    spectral, rounds = loss.get("spectral_norm", False), loss.get("critic_steps", 1)
+    spectral, rounds = loss.get("spectral_norm", False), loss.get("discriminator_steps", 1)
     weight_of_mask = loss.get("terms", {}).get("mask_l1", 0.2)
     clips, labels, noise, shares = (torch.from_numpy(x) for x in fixed(STEPS))
     clips = clips.permute(0, 1, 5, 2, 3, 4)
@@ -215,7 +217,7 @@ def in_torch(case: str, start: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The weights, in Keras's order and layout; running statistics are no parameters."""
         made = {k: torch.tensor(v) for k, v in start.items()}
         g = [made[k] for k in sorted(made) if k.startswith("network/")]
-        c = [made[k] for k in sorted(made) if k.startswith("critic/")]
+        c = [made[k] for k in sorted(made) if k.startswith("discriminator/")]
         running_g = [g.pop(i + 4), g.pop(i + 4)] if (i := 2 * image) is not None else None
         running_c = [c.pop(6), c.pop(6)] if norm else None
         for w in g + c:
@@ -271,7 +273,7 @@ def in_torch(case: str, start: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     bce = F.binary_cross_entropy_with_logits
 
-    def critic_loss(w, running, real, fake, label, share):
+    def discriminator_loss(w, running, real, fake, label, share):
         r, told = judge(w, running, real)
         f, _ = judge(w, running, fake)
         if variant == "log":
@@ -318,7 +320,7 @@ def in_torch(case: str, start: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             for _ in range(rounds):
                 fake, mask = generate(g, running_g, noise[drawn], label, real[:, :, 0])
                 of_c.zero_grad()
-                d_loss = critic_loss(normalised(c, u), running_c, real, fake.detach(), label, shares[drawn])
+                d_loss = discriminator_loss(normalised(c, u), running_c, real, fake.detach(), label, shares[drawn])
                 d_loss.backward()
                 of_c.step()
                 told.append(d_loss.item())
@@ -330,11 +332,11 @@ def in_torch(case: str, start: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             losses.append([np.mean(told), g_loss.item()])
         return g, c, running_g, running_c, u, np.array(losses)
 
-    def sgd(weights, of_critic):
-        return torch.optim.SGD(weights, loss.get("critic_learning_rate", RATE) if of_critic else RATE)
+    def sgd(weights, of_discriminator):
+        return torch.optim.SGD(weights, loss.get("discriminator_learning_rate", RATE) if of_discriminator else RATE)
 
-    def adam(weights, of_critic):
-        slow = of_critic and "critic_learning_rate" in loss
+    def adam(weights, of_discriminator):
+        slow = of_discriminator and "discriminator_learning_rate" in loss
         return torch.optim.Adam(weights, 5e-4 if slow else 1e-3, betas=(0.5, 0.999))
 
     g, c, running_g, running_c, u, losses = train(1, sgd)
@@ -342,7 +344,7 @@ def in_torch(case: str, start: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     g = g[:at] + running_g + g[at:]
     c = c[:6] + running_c + c[6:] if norm else c
     record = {f"network/{i:02d}": w.detach().numpy() for i, w in enumerate(g)}
-    record |= {f"critic/{i:02d}": w.detach().numpy() for i, w in enumerate(c)}
+    record |= {f"discriminator/{i:02d}": w.detach().numpy() for i, w in enumerate(c)}
     record |= {f"u/{i}": x.numpy() for i, x in enumerate(u)} if spectral else {}
     record |= {"log/d_loss": losses[0, 0], "log/g_loss": losses[0, 1]}
     return {**record, "losses": train(STEPS, adam)[-1]}

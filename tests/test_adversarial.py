@@ -75,8 +75,8 @@ def in_backend(backend: str, folder: Path, expression: str, names: tuple[str, ..
 
 
 def assert_equal_to_hand(got: dict, start: dict, wanted: dict, case: str):
-    rate_of_critic = reference.CASES[case][0].get("critic_learning_rate", reference.RATE)
-    for player, rate in (("network", reference.RATE), ("critic", rate_of_critic)):
+    rate_of_discriminator = reference.CASES[case][0].get("discriminator_learning_rate", reference.RATE)
+    for player, rate in (("network", reference.RATE), ("discriminator", rate_of_discriminator)):
         # A step of SGD shows the gradients; running statistics are in the records as well.
         a, b = ({n: (x[n] - start[n]) / rate for n in start if n.startswith(player)} for x in (got, wanted))
         largest = max(np.abs(x).max() for x in b.values())
@@ -128,8 +128,8 @@ def test_pytorch_with_its_own_spectral_norm_agrees():
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
-def test_the_generator_runs_once_for_each_critic_step(rounds):
-    model = small({"critic_steps": rounds})
+def test_the_generator_runs_once_for_each_discriminator_step(rounds):
+    model = small({"discriminator_steps": rounds})
     norm = next(x for x in model.network.layers if isinstance(x, keras.layers.BatchNormalization))
     norm.momentum = 0.5
     norm.moving_mean.assign(keras.ops.full_like(norm.moving_mean, 1000.0))
@@ -139,28 +139,32 @@ def test_the_generator_runs_once_for_each_critic_step(rounds):
 
 
 def test_each_player_has_its_turns():
-    model = small({"critic_steps": 3})
+    model = small({"discriminator_steps": 3})
     model.fit(clips_for(model), batch_size=4, epochs=2, verbose=0)
     counts = {name: int(player.iterations) for name, player in model.optimizer.players.items()}
-    assert counts == {"network": 4, "critic": 12}
+    assert counts == {"network": 4, "discriminator": 12}
     assert int(model.optimizer.iterations) == 4
 
 
-def test_several_critics_are_summed_and_named():
-    kvzoo.register(reference.spec("two_critics", critics=dict.fromkeys(("first", "second"), "gan_reference:critic")))
-    model = kvzoo.get("two_critics", loss={"name": "adversarial", "terms": {"mask_l1": 0.0}})
+def test_several_discriminators_are_summed_and_named():
+    kvzoo.register(
+        reference.spec(
+            "two_discriminators", discriminators=dict.fromkeys(("first", "second"), "gan_reference:discriminator")
+        )
+    )
+    model = kvzoo.get("two_discriminators", loss={"name": "adversarial", "terms": {"mask_l1": 0.0}})
     first, second = model.networks["first"], model.networks["second"]
     second.set_weights(first.get_weights())
     logs = model.evaluate(clips_for(model), batch_size=8, verbose=0, return_dict=True)
-    fake = model.networks["network"].predict({"noise": model._judged_on[:8]})
+    fake = model.networks["network"].predict({"noise": model._validation_noise[:8]})
     alone = np.log1p(np.exp(-first.predict(fake, verbose=0))).mean()
     assert logs["g_loss"] == pytest.approx(2 * alone, rel=1e-4)
     trained = model.fit(clips_for(model), batch_size=4, verbose=0).history
     assert {"d_loss_first", "d_loss_second", "fake_accuracy_second", "d_norm_first"} <= trained.keys()
 
 
-def test_critics_may_see_label_and_image():
-    kvzoo.register(reference.spec("seen", critics={"critic": "gan_reference:seeing_critic"}))
+def test_discriminators_may_see_label_and_image():
+    kvzoo.register(reference.spec("seen", discriminators={"discriminator": "gan_reference:seeing_discriminator"}))
     model = kvzoo.get("seen", classes=3)
     clips = clips_for(model)
     model.fit(clips, np.arange(8) % 3, batch_size=4, verbose=0)
@@ -229,7 +233,7 @@ def test_xla_gives_the_same_losses():
 
 def test_cut_and_resumed_is_bit_equal(tmp_path):
     def fresh(seed):
-        model = small({"variant": "wasserstein_gp", "critic_steps": 2, "spectral_norm": True}, seed)
+        model = small({"variant": "wasserstein_gp", "discriminator_steps": 2, "spectral_norm": True}, seed)
         settings = {"name": "adam", "learning_rate": {"name": "CosineDecay", "initial_learning_rate": 1e-3}}
         settings["learning_rate"]["decay_steps"] = 4
         zoo.compile_model(model, {**settings, "use_ema": True}, 1e-4)
@@ -262,7 +266,7 @@ for policy in ("float32", {precision!r}):
     logs = model.train_on_batch(clips[0], labels[0], return_dict=True)
     losses.append([float(logs[k]) for k in ("d_loss", "g_loss", "d_norm", "g_norm")])
 np.testing.assert_allclose(losses[1], losses[0], rtol=0.05, atol=0.02)
-assert {precision!r} != "mixed_float16" or float(model.optimizer.scale("critic")) > 1
+assert {precision!r} != "mixed_float16" or float(model.optimizer.scale("discriminator")) > 1
 """
     # oneDNN's kernels for bfloat16 are not to be relied on: kvzoo/kernels/bfloat16.py.
     in_process(code, {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "0"})
@@ -273,40 +277,40 @@ def test_float16_leaves_out_a_step_that_overflows():
     clips, *_ = reference.fixed(1)
     for player in model.optimizer.players.values():
         player.dynamic_scale.assign(1e30)
-    before = [v.copy() for v in model.networks["critic"].get_weights()]
+    before = [v.copy() for v in model.networks["discriminator"].get_weights()]
     logs = model.train_on_batch(clips[0], return_dict=True)
-    trainable = [i for i, v in enumerate(model.networks["critic"].weights) if v.trainable]
+    trainable = [i for i, v in enumerate(model.networks["discriminator"].weights) if v.trainable]
     for i in trainable:
-        np.testing.assert_array_equal(before[i], model.networks["critic"].get_weights()[i])
+        np.testing.assert_array_equal(before[i], model.networks["discriminator"].get_weights()[i])
     assert np.isfinite([float(x) for x in logs.values()]).all()
-    assert float(model.optimizer.scale("critic")) == pytest.approx(5e29)
+    assert float(model.optimizer.scale("discriminator")) == pytest.approx(5e29)
 
 
 def test_learning_rates_can_be_set_and_keep_their_proportion():
-    model = small({"critic_learning_rate": 4e-4})
+    model = small({"discriminator_learning_rate": 4e-4})
     callback = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 1e-4)
     model.fit(clips_for(model), batch_size=4, callbacks=[callback], verbose=0)
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-4)
-    assert float(model.optimizer.players["critic"].learning_rate) == pytest.approx(2e-4)
+    assert float(model.optimizer.players["discriminator"].learning_rate) == pytest.approx(2e-4)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 4)))
     with pytest.raises(InputError, match="a schedule sets it"):
         model.optimizer.learning_rate = 1e-4
 
 
-@pytest.mark.parametrize("critic_steps", [1, 3])
-def test_a_schedule_keeps_the_critics_own_rate_in_proportion(critic_steps):
-    model = small({"critic_learning_rate": 4e-4, "critic_steps": critic_steps})
+@pytest.mark.parametrize("discriminator_steps", [1, 3])
+def test_a_schedule_keeps_the_discriminators_own_rate_in_proportion(discriminator_steps):
+    model = small({"discriminator_learning_rate": 4e-4, "discriminator_steps": discriminator_steps})
     cosine = keras.optimizers.schedules.CosineDecay(1e-4, 4, alpha=0.1)
     model.compile(keras.optimizers.SGD(cosine), run_eagerly=True)
     clips = clips_for(model, 4)
     for step in range(3):
         rates = {name: float(player.learning_rate) for name, player in model.optimizer.players.items()}
-        assert rates == pytest.approx({"network": float(cosine(step)), "critic": 4 * float(cosine(step))})
+        assert rates == pytest.approx({"network": float(cosine(step)), "discriminator": 4 * float(cosine(step))})
         model.train_on_batch(clips)
     again = OfPlayer.from_config(OfPlayer(cosine, 3, 0.5).get_config())
     assert float(again(6)) == pytest.approx(0.5 * float(cosine(2)))
     from_nothing = keras.optimizers.schedules.CosineDecay(0.0, 4, warmup_target=1e-3, warmup_steps=2)
-    with pytest.raises(InputError, match="begins at 0 gives critic_learning_rate no proportion"):
+    with pytest.raises(InputError, match="begins at 0 gives discriminator_learning_rate no proportion"):
         model.compile(keras.optimizers.SGD(from_nothing))
 
 
@@ -337,9 +341,11 @@ def test_clipping_l2_accumulation_and_moving_averages_reach_both_players():
         zoo.compile_model(model, sgd, l2)
         model.seed_generator.state.assign([1, 1])
         model.train_on_batch(clips)
-        moved.append([v.numpy() for v in model.networks["critic"].trainable_variables])
+        moved.append([v.numpy() for v in model.networks["discriminator"].trainable_variables])
     first = [
-        w for w, v in zip(start, model.weights, strict=True) if v is model.networks["critic"].trainable_variables[0]
+        w
+        for w, v in zip(start, model.weights, strict=True)
+        if v is model.networks["discriminator"].trainable_variables[0]
     ]
     np.testing.assert_allclose(moved[1][0] - moved[0][0], -0.1 * first[0], atol=1e-5)
     zoo.compile_model(model, {**sgd, "learning_rate": 1e-2, "use_ema": True, "ema_momentum": 0.5}, 1e-2)
@@ -355,7 +361,7 @@ def test_the_penalty_passes_through_the_fused_batch_norm():
     if keras.backend.backend() != "tensorflow":
         pytest.skip("TensorFlow's kernel")
     model = reference.keras_model("wasserstein_gp_batch_norm")
-    norm = next(x for x in model.networks["critic"].layers if isinstance(x, keras.layers.BatchNormalization))
+    norm = next(x for x in model.networks["discriminator"].layers if isinstance(x, keras.layers.BatchNormalization))
     assert norm.call.__module__ == "kvzoo.kernels.fused_batch_norm"
 
 
@@ -397,7 +403,7 @@ def test_labels_choose_what_is_made():
         ({}, {"count": 0}, "at least 1"),
         ({}, {"count": 2, "labels": [0, 1]}, "takes no label"),
         ({}, {"count": 2, "noise": np.zeros((2, 5))}, r"\(2, 6\).*Received: \(2, 5\)"),
-        ({"classes": 3}, {"count": 2}, "wants labels"),
+        ({"classes": 3}, {"count": 2}, "requires labels"),
         ({"classes": 3}, {"count": 2, "labels": [0, 3]}, "0 to 2"),
         ({"classes": 3}, {"count": 2, "labels": [0, 1, 2]}, r"\(2,\).*Received: \(3,\)"),
         ({"image": True}, {"count": 1, "images": np.zeros((1, 4, 4, 3))}, r"\(1, 8, 8, 3\)"),
@@ -418,7 +424,7 @@ def test_what_cannot_be_generated_is_refused(options, arguments, reason):
         ({"variant": "hing"}, "hinge"),
         ({"variant": "hinge", "label_smoothing": 0.1}, "label_smoothing is for the variant log"),
         ({"gradient_penalty": 1.0}, "gradient_penalty is for the variant wasserstein_gp"),
-        ({"critic_steps": 0}, "critic_steps"),
+        ({"discriminator_steps": 0}, "discriminator_steps"),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(loss, reason):
@@ -435,9 +441,12 @@ def test_other_kinds_are_refused_by_name():
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"critics": {}}, "wants a critic"),
-        ({"critics": {"critic": "gan_reference:generator"}}, "the critic critic has an input 'noise'.*clip"),
-        ({"builder": "gan_reference:critic"}, "the generator returns one clip"),
+        ({"discriminators": {}}, "requires a discriminator"),
+        (
+            {"discriminators": {"discriminator": "gan_reference:generator"}},
+            "the discriminator discriminator has an input 'noise'.*clip",
+        ),
+        ({"builder": "gan_reference:discriminator"}, "the generator must return one clip"),
     ],
 )
 def test_networks_that_do_not_fit_together_are_refused(fields, reason):
@@ -450,7 +459,7 @@ def test_networks_that_do_not_fit_together_are_refused(fields, reason):
 def test_data_that_does_not_fit_is_refused():
     model = small(classes=3)
     clips = clips_for(model, 4)
-    with pytest.raises(InputError, match="trained with labels"):
+    with pytest.raises(InputError, match="requires labels"):
         model.fit(clips, verbose=0)
     with pytest.raises(InputError, match=r"labels: .*shape \(N,\).*Received: shape \(.*3\)"):
         model.fit(clips, np.eye(3)[[0, 1, 2, 0]], verbose=0)

@@ -66,7 +66,7 @@ def test_clips_that_no_network_can_mean_are_refused(reconstructor, way, case):
 def test_targets_weights_and_validation_data_are_checked_too(reconstructor):
     fit = reconstructor.fit
     assert refusal(fit, CLIPS, np.arange(6)).startswith("fit: targets: shape (N, 3, 16, 16, 1) is required")
-    assert refusal(fit, CLIPS, CLIPS[:5]) == "fit: targets: as many as inputs are required, 6. Received: 5"
+    assert refusal(fit, CLIPS, CLIPS[:5]) == "fit: targets: 6 are required, as many as inputs. Received: 5"
     assert refusal(fit, CLIPS, validation_data=(FLOATS,)).startswith("fit: validation_data: clips: ")
     assert "a number for each clip is required. Received: <U1" in refusal(
         fit, CLIPS, CLIPS, sample_weight=np.full(6, "a")
@@ -145,10 +145,10 @@ def test_generators_and_translators_check_what_they_are_given():
     tiny = {name: kvzoo.get(name, **catalog.MODELS.get(name).tiny) for name in ("pix2pix", "videogan_label")}
     inputs, targets = (np.zeros((4, *shape), "uint8") for shape in tiny["pix2pix"].clip_shapes)
     pairs = tiny["pix2pix"]
-    assert "targets: as many as inputs" in refusal(pairs.fit, inputs, targets[:3])
+    assert "are required, as many as inputs" in refusal(pairs.fit, inputs, targets[:3])
     assert "targets: integers 0..255" in refusal(pairs.evaluate, inputs, targets + np.float32(2))
     assert "inputs: shape" in refusal(pairs.predict, targets)
-    assert "no use for sample" in refusal(pairs.fit, inputs, targets, sample_weight=np.ones(4))
+    assert "does not support sample" in refusal(pairs.fit, inputs, targets, sample_weight=np.ones(4))
     generator = tiny["videogan_label"]
     clips, noise = np.zeros((4, *generator.clip_shape), "uint8"), np.zeros((2, generator.noise_dim))
     assert "labels: integers from 0" in refusal(generator.fit, clips, np.full(4, generator.classes))

@@ -46,7 +46,7 @@ def by_hand(start: dict, case: str) -> dict:
 
 
 def assert_equal_to_hand(got: dict, wanted: dict):
-    for player in ("network", "critic"):
+    for player in ("network", "discriminator"):
         names = [name for name in wanted if name.startswith(f"end/{player}")]
         # A step of SGD shows the gradients, of two steps their sum; running statistics are in the records as well.
         a, b = ({n: (x[n] - got[n.replace("end", "start")]) / reference.RATE for n in names} for x in (got, wanted))
@@ -110,11 +110,11 @@ def test_the_network_runs_anew_for_each_further_step(g_steps):
     # Each forward in training halves what was there.
     np.testing.assert_allclose(norm.moving_mean, 1000.0 * 0.5**g_steps, atol=5.0)
     counts = {name: int(player.iterations) for name, player in model.optimizer.players.items()}
-    assert counts == {"network": g_steps, "critic": 1}
+    assert counts == {"network": g_steps, "discriminator": 1}
     assert int(model.optimizer.iterations) == 1
 
 
-def test_the_critic_sees_what_the_network_was_given():
+def test_the_discriminator_sees_what_the_network_was_given():
     model = small()
     inputs, targets = examples()
     zero, one = (
@@ -123,8 +123,8 @@ def test_the_critic_sees_what_the_network_was_given():
     assert zero != one
 
 
-def test_without_the_gan_there_is_no_critic():
-    model = small({"gan_weight": 0.0}, name="alone", critics={})
+def test_without_the_gan_there_is_no_discriminator():
+    model = small({"gan_weight": 0.0}, name="alone", discriminators={})
     history = model.fit(*examples(), batch_size=3, verbose=0).history
     assert history.keys() == {"g_loss", "l1", "psnr", "g_norm"}
     assert history["g_loss"][0] == pytest.approx(100 * history["l1"][0], rel=1e-5)
@@ -132,7 +132,7 @@ def test_without_the_gan_there_is_no_critic():
 
 
 def test_the_models_own_loss_options_hold_for_its_own_loss():
-    options = {"loss_options": {"gan_weight": 0.0, "l1_weight": 7.0}, "critics": {}}
+    options = {"loss_options": {"gan_weight": 0.0, "l1_weight": 7.0}, "discriminators": {}}
     kvzoo.register(reference.spec("own_options", **options))
     assert (m := kvzoo.get("own_options")).l1_weight == 7.0 and m.gan_weight == 0.0
     assert kvzoo.get("own_options", loss="conditional").l1_weight == 7.0
@@ -184,13 +184,13 @@ def test_paper_at_test_time_is_the_network_in_training_and_leaves_no_trace():
 @pytest.mark.parametrize(
     ("loss", "fields", "said"),
     [
-        ({}, {"critics": {}}, "names no critic; gan_weight: 0 trains it without one"),
+        ({}, {"discriminators": {}}, "has no discriminator; gan_weight: 0 trains it without one"),
         ({"gan_weight": 0.0, "l1_weight": 0.0}, {}, "both 0: nothing is left to minimise"),
-        ({}, {"builder": "conditional_reference:critic"}, "the network's inputs are named inputs"),
+        ({}, {"builder": "conditional_reference:discriminator"}, "the network's inputs must be named inputs"),
         (
             {},
-            {"critics": {"critic": "conditional_reference:translator"}},
-            "the critic critic's inputs are named inputs",
+            {"discriminators": {"discriminator": "conditional_reference:translator"}},
+            "the discriminator discriminator's inputs must be named inputs",
         ),
         ({"g_steps": 0}, {}, "g_steps: must be greater than or equal to 1"),
         ({"test_time": "papr"}, {}, "'inference' or 'paper'"),
@@ -205,7 +205,7 @@ def test_refused_networks_and_options(loss, fields, said):
 def test_refused_examples():
     model = small()
     inputs, targets = examples()
-    with pytest.raises(InputError, match=r"wants \.fit\(inputs, targets\)"):
+    with pytest.raises(InputError, match=r"requires \.fit\(inputs, targets\)"):
         model.fit(inputs, verbose=0)
     with pytest.raises(InputError, match=r"targets: shape \(N, 3, 8, 8, 1\) is required"):
         model.fit(inputs, targets[:, :2], verbose=0)

@@ -113,15 +113,15 @@ def test_known_thresholds(share, wanted):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: auroc([1, 2], [0]), r"one label a score is wanted. Received: \(2,\), \(1,\)"),
+        (lambda: auroc([1, 2], [0]), r"each score requires one label. Received: \(2,\), \(1,\)"),
         (lambda: auroc([1, 2], [0, 2]), "labels must be 0 or 1. Received: 2"),
         (lambda: auroc([1, math.nan], [0, 1]), "finite. Received: nan"),
         (lambda: roc([1, math.inf], [0, 1]), "finite. Received: inf"),
-        (lambda: auroc([[1, 2]], [[0, 1]]), r"the shape \(frames,\) are wanted. Received: \(1, 2\)"),
+        (lambda: auroc([[1, 2]], [[0, 1]]), r"must have the shape \(frames,\). Received: \(1, 2\)"),
         (lambda: micro_auroc([[1], [2]], [[1]]), "Received: 2, 1"),
         (lambda: macro_auroc([[1, 2]], [[1]]), "one label a score"),
         (lambda: threshold([], 0.1), "Received: none"),
-        (lambda: threshold([1], 1), "less than 1 is wanted. Received: 1"),
+        (lambda: threshold([1], 1), "less than 1. Received: 1"),
         (lambda: threshold([1], math.nan), "Received: nan"),
     ],
 )

@@ -89,7 +89,7 @@ def test_sharpness_equals_scipy(pair):
 def test_arrays_that_only_broadcast_are_refused(metric):
     with pytest.raises(InputError, match=r"\(2, 3, 16, 16, 1\), \(2, 1, 16, 16, 1\)"):
         metric(constant(0), constant(0)[:, :1])
-    with pytest.raises(InputError, match="the shape .N, T, H, W, C. are wanted"):
+    with pytest.raises(InputError, match="the same shape .N, T, H, W, C."):
         metric(constant(0)[0], constant(0)[0])
 
 

@@ -9,7 +9,7 @@ from conftest import ROOT
 
 import kvzoo
 from kvzoo.errors import InputError
-from kvzoo.models.pix2pix import PATCHES, SIZES, pix2pix, pix2pix_critic
+from kvzoo.models.pix2pix import PATCHES, SIZES, pix2pix, pix2pix_discriminator
 
 SMALL = {"frames_in": 2, "frames_out": 3, "image_size": 32, "channels": 3, "channels_out": 1, "width": 2, "patch": 34}
 
@@ -63,10 +63,10 @@ def test_the_u_net_is_pytorchs():
     np.testing.assert_allclose(made, frames(wanted, 1), atol=1e-4)
 
 
-def test_the_critic_is_pytorchs():
+def test_the_discriminator_is_pytorchs():
     state, pairs, wanted = parity_case("pix2pix_critic")
-    network = pix2pix_critic(**SMALL)
-    load(network, state, {"critic_1": "0", "critic_2": "2", "critic_3": "5", "score": "8"})
+    network = pix2pix_discriminator(**SMALL)
+    load(network, state, {"discriminator_1": "0", "discriminator_2": "2", "discriminator_3": "5", "score": "8"})
     given = {"inputs": frames(pairs[..., :6], 3), "targets": frames(pairs[..., 6:], 1)}
     assert np.abs(wanted).mean() > 0.2
     np.testing.assert_allclose(network.predict(given, verbose=0), wanted, atol=1e-4)
@@ -97,17 +97,17 @@ def test_frames_and_channels_are_any():
 
 @pytest.mark.parametrize("patch", PATCHES)
 def test_a_logit_sees_its_patch(patch):
-    critic = pix2pix_critic(frames_in=1, frames_out=1, channels=1, width=1, patch=patch)
+    discriminator = pix2pix_discriminator(frames_in=1, frames_out=1, channels=1, width=1, patch=patch)
     seen = 1
-    for layer in reversed(critic.layers):
+    for layer in reversed(discriminator.layers):
         if isinstance(layer, keras.layers.Conv2D):
             seen = (seen - 1) * layer.strides[0] + layer.kernel_size[0]
     assert seen == patch
 
 
 @pytest.mark.parametrize(("patch", "count"), [(1, 9_985), (16, 154_945), (70, 2_784_065), (286, 11_174_721)])
-def test_parameters_of_the_critics(patch, count):
-    assert parameters(pix2pix_critic(patch=patch)) == count
+def test_parameters_of_the_discriminators(patch, count):
+    assert parameters(pix2pix_discriminator(patch=patch)) == count
 
 
 def test_the_papers_size_has_its_parameters():
@@ -129,7 +129,7 @@ def test_refused_options(options, said):
         kvzoo.get("pix2pix", **options)
 
 
-@pytest.mark.parametrize("builder", [pix2pix, pix2pix_critic])
+@pytest.mark.parametrize("builder", [pix2pix, pix2pix_discriminator])
 def test_builders_refuse_by_themselves(builder):
     with pytest.raises(ValueError, match="image_size: one of 32"):
         builder(image_size=96)

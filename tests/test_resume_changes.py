@@ -120,7 +120,7 @@ def test_a_rate_becomes_a_schedule_and_a_number_again(copy):
     assert rows[-1]["step"] == 9
 
 
-# The rates of a generator and its critic, before and after, and where they are to be at step 0.
+# The rates of a generator and its discriminator, before and after, and where they are to be at step 0.
 GAN = [
     ({"learning_rate": 1e-3}, None, {"learning_rate": 0.5}, None, (0.5, 0.5)),
     ({"learning_rate": 1e-3}, 5e-4, {"learning_rate": 0.5}, 5e-4, (0.5, 5e-4)),
@@ -130,10 +130,10 @@ GAN = [
 ]
 
 
-@pytest.mark.parametrize(("before", "critic_before", "after", "critic_after", "rates"), GAN)
-def test_the_rates_of_players_change_too(tmp_path, before, critic_before, after, critic_after, rates):
-    def built(settings: dict, critic: float | None, l2: float = 1e-5):
-        loss = {"name": "adversarial", "critic_learning_rate": critic}
+@pytest.mark.parametrize(("before", "discriminator_before", "after", "discriminator_after", "rates"), GAN)
+def test_the_rates_of_players_change_too(tmp_path, before, discriminator_before, after, discriminator_after, rates):
+    def built(settings: dict, discriminator: float | None, l2: float = 1e-5):
+        loss = {"name": "adversarial", "discriminator_learning_rate": discriminator}
         model = kvzoo.get("videogan", loss=loss, compile=False, **catalog.MODELS.get("videogan").tiny)
         rate = settings["learning_rate"]
         schedule = {"name": "ExponentialDecay", "initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5}
@@ -141,7 +141,7 @@ def test_the_rates_of_players_change_too(tmp_path, before, critic_before, after,
         zoo.compile_model(model, optimizer, l2, jit_compile=False)
         return model
 
-    first, second = built(before, critic_before), built(after, critic_after)
+    first, second = built(before, discriminator_before), built(after, discriminator_after)
     slots = [v for v in first.optimizer.variables if "momentum" in v.path]
     for slot in slots:
         slot.assign(keras.ops.ones_like(slot))

@@ -25,7 +25,7 @@ LOSSES = {
     "mse": ("gru_ae", {}),
     "cross_entropy": ("tiny_c3d", {}),
     "binary_speed": ("speednet", {}),
-    "adversarial": ("videogan", {"critic_steps": 2}),
+    "adversarial": ("videogan", {"discriminator_steps": 2}),
     "conditional": ("pix2pix", {"g_steps": 2}),
 }
 EXPONENTIAL = {"name": "ExponentialDecay", "initial_learning_rate": 0.1, "decay_steps": 1, "decay_rate": 0.5}

@@ -13,15 +13,15 @@ from kvzoo.models.videogan import (
     first_frame_l1,
     mask_l1,
     videogan,
-    videogan_critic,
+    videogan_discriminator,
     videogan_image,
-    videogan_image_critic,
+    videogan_image_discriminator,
     videogan_label,
-    videogan_label_critic,
+    videogan_label_discriminator,
 )
 
 GENERATORS = (videogan, videogan_label, videogan_image)
-CRITICS = (videogan_critic, videogan_label_critic, videogan_image_critic)
+DISCRIMINATORS = (videogan_discriminator, videogan_label_discriminator, videogan_image_discriminator)
 SMALL = {"frames": 16, "image_size": 16, "width": 2}
 
 
@@ -73,12 +73,12 @@ def load_generator(network: keras.Model, state: dict, unfolded_background: bool 
     network.get_layer("background_head").set_weights([kernel(weight), bias])
 
 
-def load_critic(network: keras.Model, state: dict) -> None:
-    """Give a critic the weights of PyTorch's: convolutions at 0, 2, 5, 8, 11 of a sequence."""
+def load_discriminator(network: keras.Model, state: dict) -> None:
+    """Give a discriminator the weights of PyTorch's: convolutions at 0, 2, 5, 8, 11 of a sequence."""
     for i, at in enumerate((0, 2, 5, 8), 1):
-        network.get_layer(f"critic_{i}").set_weights([kernel(state[f"{at}.weight"]), state[f"{at}.bias"]])
+        network.get_layer(f"discriminator_{i}").set_weights([kernel(state[f"{at}.weight"]), state[f"{at}.bias"]])
         if i > 1:
-            network.get_layer(f"critic_{i}_norm").set_weights(norm(state, f"{at + 1}"))
+            network.get_layer(f"discriminator_{i}_norm").set_weights(norm(state, f"{at + 1}"))
     network.get_layer("score").set_weights([kernel(state["11.weight"]).reshape(-1, 1), state["11.bias"]])
 
 
@@ -126,10 +126,10 @@ def test_generator_equals_the_stored_pytorch_outputs():
     assert np.abs(expected).mean() > 0.1
 
 
-def test_critic_equals_the_stored_pytorch_outputs():
+def test_discriminator_equals_the_stored_pytorch_outputs():
     state, clips, expected = stored("videogan_critic")
-    network = videogan_critic(frames=32, image_size=16, width=2)
-    load_critic(network, state)
+    network = videogan_discriminator(frames=32, image_size=16, width=2)
+    load_discriminator(network, state)
     np.testing.assert_allclose(network.predict(clips, verbose=0), expected, atol=1e-5)
     assert np.ptp(expected) > 0.01
 
@@ -148,13 +148,13 @@ def test_generator_equals_the_pytorch_reference(torch, reference):
     assert np.abs(clips).mean() > 0.1 and np.ptp(masks) > 0.1
 
 
-def test_critic_equals_the_pytorch_reference(torch, reference):
+def test_discriminator_equals_the_pytorch_reference(torch, reference):
     torch.manual_seed(0)
-    theirs, ours = reference.video_discriminator(), videogan_critic()
+    theirs, ours = reference.video_discriminator(), videogan_discriminator()
     assert parameters(ours) == sum(w.numel() for w in theirs.parameters())
     clips = torch.rand(2, 3, 32, 64, 64) * 2 - 1
     warm(torch, theirs, clips, clips)
-    load_critic(ours, arrays(theirs))
+    load_discriminator(ours, arrays(theirs))
     with torch.no_grad():
         expected = theirs(clips).numpy()
     np.testing.assert_allclose(ours.predict(channels_last(clips), verbose=0), expected, atol=1e-4)
@@ -212,9 +212,9 @@ def test_image_generator_equals_the_same_layers_in_pytorch(torch, reference):
     ("builder", "count"),
     [
         (videogan, 16_245_383),
-        (videogan_critic, 11_041_473),
+        (videogan_discriminator, 11_041_473),
         (videogan_image, 68_216_455),
-        (videogan_image_critic, 44_103_041),
+        (videogan_image_discriminator, 44_103_041),
     ],
 )
 def test_counts_are_the_references(builder, count):
@@ -223,18 +223,18 @@ def test_counts_are_the_references(builder, count):
 
 def test_a_label_costs_a_row_of_the_first_kernel_and_a_head():
     assert parameters(videogan_label(classes=7)) == 16_245_383 + 7 * 2 * 4 * 4 * 512
-    assert parameters(videogan_label_critic(classes=7)) == 11_041_473 + 7 * (2 * 4 * 4 * 512 + 1)
+    assert parameters(videogan_label_discriminator(classes=7)) == 11_041_473 + 7 * (2 * 4 * 4 * 512 + 1)
 
 
 @pytest.mark.parametrize(("frames", "image_size", "channels"), [(16, 48, 1), (48, 16, 3), (32, 32, 3)])
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_any_sizes_of_16_and_channels(generator, frames, image_size, channels):
     sizes = {"frames": frames, "image_size": image_size, "channels": channels, "width": 2}
-    network, critic = generator(**sizes), getattr(family, f"{generator.__name__}_critic")(**sizes)
+    network, discriminator = generator(**sizes), getattr(family, f"{generator.__name__}_discriminator")(**sizes)
     inputs = {x.name: np.zeros((2, *x.shape[1:]), x.dtype) for x in network.inputs}
     clips = network.predict(inputs, verbose=0)
     assert clips.shape == (2, frames, image_size, image_size, channels)
-    judged = critic.predict(clips, verbose=0)
+    judged = discriminator.predict(clips, verbose=0)
     if generator is videogan_label:
         assert {k: x.shape for k, x in judged.items()} == {"score": (2, 1), "classes": (2, 4)}
     else:
@@ -243,14 +243,14 @@ def test_any_sizes_of_16_and_channels(generator, frames, image_size, channels):
 
 @pytest.mark.parametrize("option", ["frames", "image_size"])
 @pytest.mark.parametrize("size", [0, 8, 40, -16])
-@pytest.mark.parametrize("builder", GENERATORS + CRITICS)
+@pytest.mark.parametrize("builder", GENERATORS + DISCRIMINATORS)
 def test_other_sizes_are_refused(builder, option, size):
     with pytest.raises(ValueError, match=f"{option} must be a positive multiple of 16.*{size}"):
         builder(**{option: size})
 
 
 def test_fresh_weights_spread_as_the_originals():
-    for network in (videogan(width=16), videogan_critic(width=16), videogan_image(width=16)):
+    for network in (videogan(width=16), videogan_discriminator(width=16), videogan_image(width=16)):
         for weight in network.trainable_variables:
             values = keras.ops.convert_to_numpy(weight)
             if weight.name == "kernel" and values.size > 1000:
@@ -307,8 +307,8 @@ def test_a_fresh_label_weighs_as_much_as_the_noise():
     assert by_label == pytest.approx(by_noise, rel=0.2)
 
 
-def test_the_label_critic_is_the_critic_with_one_more_head():
-    plain, labelled = videogan_critic(**SMALL), videogan_label_critic(**SMALL)
+def test_the_label_discriminator_is_the_discriminator_with_one_more_head():
+    plain, labelled = videogan_discriminator(**SMALL), videogan_label_discriminator(**SMALL)
     spread(plain)
     for layer in plain.layers:
         labelled.get_layer(layer.name if layer.weights else labelled.layers[0].name).set_weights(layer.get_weights())

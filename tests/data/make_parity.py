@@ -5,8 +5,8 @@
 Where the reference fixes its sizes, the same layers are built here and a `forward` of its own
 runs over them: GRU-AE at width 4, latent 6, 10 units, two frames of 32x32. The 3D autoencoder
 takes its sizes: width 2, latent 5, 16 RGB frames of 32x32. VideoGAN makes 16 grey frames of 32x32
-from 6 numbers at width 2; its critic takes 32 RGB frames of 16x16. pix2pix makes three grey frames of two RGB ones of
-32x32 at width 2; its critic sees them with patches of 34 pixels. SpeedNet has a sixteenth of
+from 6 numbers at width 2; its discriminator takes 32 RGB frames of 16x16. pix2pix makes three grey frames of two RGB ones of
+32x32 at width 2; its discriminator sees them with patches of 34 pixels. SpeedNet has a sixteenth of
 its filters and takes five RGB frames of 48x40.
 """
 
