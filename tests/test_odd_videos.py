@@ -211,7 +211,7 @@ def test_videos_of_any_ending_are_found_and_others_named(tmp_path):
         (tmp_path / name).write_text("some words\n")
     source = Videos(str(tmp_path))
     assert [video.name for video in source.videos] == ["a.mts", "b.VOB", "c.xyz", "d", "h264.mp4"]
-    assert source.skipped == [Skipped("e.foo", ".foo is no ending of a video")]
+    assert source.skipped == [Skipped("e.foo", ".foo is not the ending of a video")]
 
 
 # Every app on every file.

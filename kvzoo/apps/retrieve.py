@@ -78,14 +78,14 @@ def retrieve(
     run: str | os.PathLike,
     query: str | os.PathLike,
     gallery: str | os.PathLike,
-    out: str | os.PathLike,
+    out: str | os.PathLike | None = None,
     top: int = 5,
     *,
     index: str | os.PathLike | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Retrieved:
-    """Find the clips of a gallery that are most like a query, and write a page on which they play.
+    """Find the clips of a gallery that are most like a query; write a page on which they play if asked to.
 
     The query is the mean of its windows' features; each video of the gallery answers with the window that is most
     alike. The query itself is left out where it lies in the gallery.
@@ -94,7 +94,7 @@ def retrieve(
         run: a run folder of a model with a layer of features.
         query: a video file.
         gallery: a folder of video files, searched with its subfolders.
-        out: the page to write, .html.
+        out: the page to write, .html; none when None.
         top: how many to find.
         index: the file that keeps the gallery's features; one in the run folder when None.
         overwrite: whether `out` may be there already.
@@ -118,20 +118,22 @@ def retrieve(
     if not found:
         why = f", such as {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise InputError(f"{gallery}: nothing usable among {len(rivals)} videos{why}")
-    # The query's middle, as far as it can be decoded.
-    first = max(0, (int(asked.first[-1]) + features.length - SHOWN) // 2)
-    _write_page(Path(out), Path(query), first, Path(gallery), found, features.length)
+    if out is not None:
+        # The query's middle, as far as it can be decoded.
+        first = max(0, (int(asked.first[-1]) + features.length - SHOWN) // 2)
+        _write_page(Path(out), Path(query), first, Path(gallery), found, features.length)
     return Retrieved(found, len(files), embedded, skipped, kept.path, kept.note)
 
 
 def check(
-    run, query, gallery, out, top: int = 5, overwrite: bool = False, index: str | os.PathLike | None = None
+    run, query, gallery, out=None, top: int = 5, overwrite: bool = False, index: str | os.PathLike | None = None
 ) -> tuple[Recipe, list[Path]]:
     """Return a run's recipe and the gallery's files; refuses what can be refused without Keras."""
     recipe = run_with_features("retrieve", run)
     if top < 1:
         raise InputError(f"--top: at least 1. Received: {top}")
-    check_file(out, (".html",), overwrite)
+    if out is not None:
+        check_file(out, (".html",), overwrite)
     _check_index(Path(index) if index else _own_index(run, gallery))
     open_video(query)
     return recipe, files_under(gallery, ENDINGS)
