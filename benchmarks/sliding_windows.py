@@ -29,8 +29,8 @@ def main() -> None:
 
     import kvzoo
     from kvzoo.apps import speed
-    from kvzoo.data.stick_actions import StickActions
     from kvzoo.data.videos import open_video
+    from kvzoo.data.worlds.stick_actions import StickActions
     from kvzoo.media.clips import write_mp4
     from kvzoo.models.sliding import sliding
 

@@ -16,7 +16,7 @@ from keras.src.backend.common.global_state import get_global_attribute, set_glob
 from kvzoo import catalog
 from kvzoo.errors import InputError, did_you_mean
 from kvzoo.losses.base import VideoModel, compiled_by_xla, optimizer
-from kvzoo.recipe.resolve import check_options
+from kvzoo.options import check_options
 from kvzoo.recipe.resolve import load as load_recipe
 from kvzoo.registry import ModelSpec, load_object
 
@@ -42,8 +42,18 @@ def get(
         A model ready for `.fit`; its plain network is `model.network`.
 
     Raises:
-        InputError: an unknown name or option, a value that the model cannot have, a loss for another
-            kind of model, weights that do not fit.
+        InputError: an unknown name or option, an invalid value, a loss for another kind of model, or weights of
+            another network.
+
+    Example:
+
+        >>> import numpy as np
+        >>> import kvzoo
+        >>> model = kvzoo.get("gru_ae", frames=3, image_size=16, latent_dim=8, units=12, width=4)
+        >>> clips = np.zeros((4, 3, 16, 16, 1), np.uint8)
+        >>> history = model.fit(clips, batch_size=2, verbose=0)
+        >>> model.network.output_shape
+        (None, 3, 16, 16, 1)
     """
     spec = catalog.MODELS.get(name)
     loss = spec.loss_settings(loss)
@@ -138,7 +148,14 @@ def load(run: str | os.PathLike, precision: str | None = None) -> VideoModel:
         precision: Keras's dtype policy; the one that it was trained in when None.
 
     Raises:
-        InputError: it is no run folder, or holds no model yet.
+        InputError: `run` is not a run folder, or has no model yet.
+
+    Example:
+
+        >>> import kvzoo
+        >>> model = kvzoo.load("runs/latest")
+        >>> model.spec.name
+        'gru_ae'
     """
     weights = Path(run)
     folder = weights.parent if weights.name == "best.keras" and weights.is_file() else weights

@@ -109,7 +109,7 @@ def test_the_overlay_has_a_picture_for_every_frame(run, tmp_path):
 def test_labels_of_a_source(run, tmp_path):
     found = anomaly(run, out=tmp_path / "out", data={"part": "test", "seconds": 4, "videos": 4}, overlay=False)
     assert set(found.auroc) == {"reconstruction error", *TRIVIAL}
-    source = kvzoo.data.stick_anomalies.StickAnomalies(videos=4, people=2, seconds=4, part="test", rooms=1)
+    source = kvzoo.data.worlds.stick_anomalies.StickAnomalies(videos=4, people=2, seconds=4, part="test", rooms=1)
     for video, scores in zip(source.videos, found.videos, strict=True):
         labels = source.frame_labels(video)
         assert (scores.labels == labels).all()

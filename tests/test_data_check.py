@@ -12,9 +12,9 @@ from PIL import Image
 from test_data import damage, picture, write_strip, write_video, x264
 from test_store import run
 
-from kvzoo.data.check import check
-from kvzoo.data.stick_actions import StickActions
+from kvzoo.data.check import scan
 from kvzoo.data.strips import Strips
+from kvzoo.data.worlds.stick_actions import StickActions
 from kvzoo.errors import InputError
 
 
@@ -87,18 +87,18 @@ def test_short_clips_and_labels_are_told(tmp_path):
     rows = rows_of(said)
     assert rows["groups"] == ["person0 (2), person1 (1), person2 (1)"]
     assert "2 of 4 clips can be used; 16 frames are needed" in rows["recipe"][0]
-    assert "1 classes, the model wants" in rows["recipe"][-1]
+    assert "1 classes, but the model has" in rows["recipe"][-1]
 
 
 def test_clips_that_are_only_similar_are_no_duplicates():
     drawn = StickActions(videos=24, people=3, rooms=1, seconds=1.0)
-    findings = check(drawn, drawn.videos)
-    assert len(findings.seen) == 24 and findings.duplicates == findings.mirrors == ()
+    findings = scan(drawn, drawn.videos)
+    assert len(findings.clips) == 24 and findings.duplicates == findings.mirrors == ()
 
 
 def test_mirrors_of_real_clips_are_found(real_data):
     source = Strips(str(real_data / "actions"))
-    findings = check(source, source.videos)
+    findings = scan(source, source.videos)
     wanted = {(v.name, v.name.replace("mirror", "original")) for v in source.videos if "mirror" in v.name}
     assert set(findings.mirrors) == wanted and len(wanted) == 28 and not findings.duplicates
 

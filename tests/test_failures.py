@@ -8,7 +8,7 @@ import pytest
 
 import kvzoo
 from kvzoo.cli.runs import command
-from kvzoo.data.stick_actions import StickActions
+from kvzoo.data.worlds.stick_actions import StickActions
 from kvzoo.errors import InputError, TrainingFailed
 from kvzoo.registry import CallbackSpec, Option
 from kvzoo.run import samples

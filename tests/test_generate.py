@@ -14,7 +14,7 @@ from kvzoo.cli.evaluate import command as evaluate_command
 from kvzoo.cli.generate import command
 from kvzoo.errors import InputError
 from kvzoo.run.evaluate import Asked, evaluate
-from kvzoo.run.samples import to_frames
+from kvzoo.tasks.generation import to_frames
 
 DATA = "{source: stick_actions, videos: 24, people: 6, seconds: 1, actions: [walk, bend], validation: 0.5}"
 FIT = "{steps: 2, batch_size: 2, sample_every: 1, validation_clips: 2}"
@@ -162,7 +162,7 @@ def test_what_is_refused(runs, tmp_path):
     out = ("--out", str(tmp_path / "a.gif"))
     for args, said in (
         ([tmp_path, *out], "not a run folder"),
-        ([runs / "tiny_c3d", *out], "generate fits these kinds of model: generator"),
+        ([runs / "tiny_c3d", *out], "tiny_c3d was trained for classification; generate is for generation"),
         ([runs / "videogan", *out, "--label", "walk"], "videogan takes no label"),
         ([runs / "videogan", *out, "--image", tmp_path / "text.png"], "videogan takes no image"),
         ([runs / "videogan", *out, "--count", "1", "--interpolate"], "at least two clips"),

@@ -7,7 +7,7 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "process", "signals"),
-    ("files", "progress"),
+    ("files", "options", "progress"),
     ("registry",),
     ("catalog",),
     ("recipe",),
@@ -18,6 +18,7 @@ FLOORS = (
     ("kernels",),
     ("losses",),
     ("zoo",),
+    ("tasks",),
     ("run",),
     ("testing",),
     ("apps",),
@@ -53,7 +54,7 @@ def test_imports_only_from_floors_below(file):
 @pytest.mark.parametrize("name", ["keras", "tensorflow", "jax", "torch"])
 def test_backends_are_imported_where_they_are_needed_only(name):
     may = {
-        "keras": ("models", "kernels", "losses", "zoo", "run", "testing", "cli"),
+        "keras": ("models", "kernels", "losses", "zoo", "tasks", "run", "testing", "cli"),
         "tensorflow": ("kernels", "losses", "run", "testing", "cli"),
     }.get(name, ("kernels", "losses", "cli"))
     for file in FILES:

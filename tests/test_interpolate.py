@@ -352,7 +352,7 @@ def test_a_run_of_another_kind(refused, tmp_path):
         "model: gru_ae\ndata: {source: stick_actions}\nfit: {steps: 1}\n"
     )
     said = refused(interpolate_command, tmp_path / "run", "--factor", 2)
-    assert said == "run: gru_ae is a reconstructor; interpolate fits these kinds of model: translator"
+    assert said == "run: gru_ae was trained for reconstruction; interpolate is for translation"
 
 
 def test_videos_and_files(refused, tmp_path):

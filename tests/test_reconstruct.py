@@ -145,7 +145,7 @@ def test_frames_that_do_not_decode_keep_their_place(run, tmp_path):
     damage(write_video(tmp_path / "a.mp4", 40, codec_options=x264(10, 0)), range(10, 20))
     done = reconstruct(run, tmp_path / "a.mp4", tmp_path / "b.mp4")
     assert numbers(tmp_path / "b.mp4") == [*range(10), *[9] * 10, *range(20, 40)]
-    assert done.broken == "10 of 40 frames cannot be decoded and show the one before"
+    assert done.broken == "10 of 40 frames cannot be decoded and repeat the frame before"
 
 
 def test_a_video_of_which_less_than_a_window_decodes(run, tmp_path):
@@ -197,7 +197,7 @@ except InputError as error:
 def test_a_run_of_another_kind(in_process, tmp_path):
     (tmp_path / LOCK).write_text("model: judge\ndata: {source: stick_actions}\nfit: {steps: 1}\n")
     said = in_process(OTHER_KIND.replace("{path!r}", repr(str(tmp_path))))
-    assert "judge is a classifier; reconstruct fits these kinds of model: reconstructor" in said
+    assert "judge was trained for classification; reconstruct is for reconstruction" in said
 
 
 def test_no_video(refused, tmp_path):
@@ -213,7 +213,7 @@ def test_no_video(refused, tmp_path):
     assert refused(video="none.mp4") == "none.mp4: no such file"
     assert refused(video="text.mp4") == "text.mp4: not a video, or damaged"
     assert refused(video="sound.mp4") == "sound.mp4: no video stream"
-    assert refused(video="folder") == "folder: a video file is wanted, this is a folder"
+    assert refused(video="folder") == "folder: is a folder, not a video file"
     assert refused(video="empty.mp4") == "empty.mp4: the file is empty"
 
 

@@ -296,7 +296,7 @@ def test_a_cut_run_with_a_moving_average_goes_on_to_the_same_bits(recipe, monkey
 
 def test_data_that_breaks_on_the_way_is_the_users_to_mend_and_nothing_is_lost(recipe, monkeypatch):
     from kvzoo.data.source import BrokenVideo
-    from kvzoo.data.stick_actions import StickActions
+    from kvzoo.data.worlds.stick_actions import StickActions
     from kvzoo.run.training import Progress
 
     real = Progress.step

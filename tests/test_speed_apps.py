@@ -26,7 +26,7 @@ from kvzoo.apps.speedup import shown as kept_frames
 from kvzoo.apps.streams import windows_at_rates
 from kvzoo.data.videos import open_video
 from kvzoo.errors import InputError
-from kvzoo.media.audio import RATE, stretched
+from kvzoo.media.audio import RATE, stretch
 from kvzoo.models.sliding import map_logits, sliding
 
 T, SIDE = 4, 16
@@ -274,7 +274,7 @@ def test_speedup(run, tmp_path, rate):
 def test_sound_keeps_step(tmp_path, speeds):
     clicks(tmp_path / "a.mp4")
     seconds = np.arange(201) / 25
-    sound = np.concatenate([f.to_ndarray().reshape(-1, 2) for f in stretched(tmp_path / "a.mp4", seconds, speeds)])
+    sound = np.concatenate([f.to_ndarray().reshape(-1, 2) for f in stretch(tmp_path / "a.mp4", seconds, speeds)])
     ends = np.concatenate([[0], np.cumsum(1 / speeds)]) / 25
     assert len(sound) / RATE == pytest.approx(ends[-1], abs=1e-3)
     wanted, found = np.interp(np.arange(8) + 0.5, seconds, ends), onsets(sound[:, 0], RATE)
@@ -493,7 +493,7 @@ def test_what_is_refused(run, small_run, tmp_path, video):
         (
             "speed",
             [small_run, video, "--out", tmp_path / "out"],
-            "was trained with cross_entropy; speed wants a run trained",
+            "was trained for classification; speed is for speediness",
         ),
         ("speed", [tmp_path, video, "--out", tmp_path / "out"], "not a run folder"),
         ("speed", [run, "none.mp4", "--out", tmp_path / "out"], "no such file"),
@@ -504,9 +504,9 @@ def test_what_is_refused(run, small_run, tmp_path, video):
         ("speedup", [run, video, "--out", mp4, "--rate", "nan"], "Received: nan"),
         ("speedup", [run, video, "--out", tmp_path / "b.avi"], "a name that ends in .mp4 is wanted"),
         ("speedup", [run, short, "--out", mp4], f"has 3 frames; the network takes {T}"),
-        ("speedup", [small_run, video, "--out", mp4], "speedup wants a run trained with binary_speed"),
+        ("speedup", [small_run, video, "--out", mp4], "speedup is for speediness"),
         ("saliency", [run, short, "--out", mp4], f"has 3 frames; the network takes {T}"),
-        ("saliency", [small_run, video, "--out", mp4], "saliency wants a run trained with binary_speed"),
+        ("saliency", [small_run, video, "--out", mp4], "saliency is for speediness"),
         ("embed", [run, video, "--out", tmp_path / "a.txt"], "a name that ends in .npz is wanted"),
         ("embed", [run, tmp_path / "empty", "--out", tmp_path / "a.npz"], "no file with one of the endings"),
         ("retrieve", [run, video, tmp_path / "none", "--out", tmp_path / "a.html"], "no such folder"),

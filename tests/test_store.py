@@ -97,7 +97,7 @@ def test_a_store_gives_what_its_source_gives(clips, store):
         np.testing.assert_array_equal(opened.read(ours, indices, 48, 3), source.read(theirs, indices, 48, 3))
     assert {s.name: s.reason for s in opened.skipped} == {
         "bend/text.mp4": "not a video, or damaged",
-        "wave/person3.mp4": "60 of the frames 64 to 123 cannot be decoded, the first 64 of 124 frames are kept",
+        "wave/person3.mp4": "60 of the frames 64 to 123 cannot be decoded; the first 64 of 124 frames are used",
     }
     rows = (store.with_name("clips.skipped.csv")).read_text().splitlines()
     assert rows[0] == "name,reason" and len(rows) == 3 and rows[1].startswith("bend/text.mp4,")
@@ -138,7 +138,7 @@ def test_another_is_overwritten_where_that_is_meant(clips, store, tmp_path):
         (["none", "--out", "a.h5"], "no such folder"),
         (["{clips}", "--out", "a.mp4"], "must end in .h5"),
         (["{clips}", "--out", "a.h5", "-o", "cvs=x"], r"cvs: unknown.*did you mean csv"),
-        (["{clips}", "--out", "a.h5", "--group", "(dog)"], "finds nothing in"),
+        (["{clips}", "--out", "a.h5", "--group", "(dog)"], "does not match"),
         (["{store}", "--out", "a.h5"], "already a store"),
     ],
 )
@@ -306,19 +306,19 @@ def test_stores_that_are_refused(store, tmp_path):
 
     for share in (0.999, 0.5, 0.01):
         (tmp_path / "a.h5").write_bytes(data[: int(len(data) * share)])
-        refused("cut short|damaged")
+        refused("truncated|damaged")
     (tmp_path / "a.h5").write_bytes(b"hello")
     refused("not an HDF5 file")
     (tmp_path / "a.h5").write_bytes(b"")
     refused("not an HDF5 file")
     refused("no such file", tmp_path / "none.h5")
-    refused("a store is one file", tmp_path)
+    refused("is a folder, not a store", tmp_path)
     for change, words in {
-        "version": "a store of version 2, this kvzoo reads up to 1; upgrade kvzoo",
-        "offsets": "its parts do not fit together",
-        "labels": "its parts do not fit together",
+        "version": "a store of version 2; this kvzoo supports up to 1. Upgrade kvzoo",
+        "offsets": "its data sets do not match",
+        "labels": "its data sets do not match",
         "names": "damaged",
-        "frames": "no store of kvzoo",
+        "frames": "not a store of kvzoo",
     }.items():
         shutil.copy(store, tmp_path / "a.h5")
         with h5py.File(tmp_path / "a.h5", "r+") as file:

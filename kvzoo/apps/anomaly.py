@@ -30,7 +30,6 @@ from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.evaluate import laid_over
 from kvzoo.run.folder import RunFolder
 
-KINDS = ("reconstructor",)
 MEASURES = ("patch", "mean")
 TRIVIAL = ("frame difference", "distance to the training mean frame")
 
@@ -205,7 +204,7 @@ def anomaly(
 
 def check(run, videos, out, data=None, labels=None, settings=None, threshold=None, false_alarms=None) -> Recipe:
     """Return a run's recipe; refuses what can be refused without Keras. The arguments are those of `anomaly`."""
-    recipe = RunFolder(run).trained("anomaly", KINDS, check_paths=False)
+    recipe = RunFolder(run).trained("anomaly")
     if bool(videos) == bool(data):
         raise InputError("videos to score are wanted: files, or --data, such as --data part=test; not both")
     if data:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from kvzoo import catalog
 from kvzoo.apps.outputs import check_makeable
 from kvzoo.errors import InputError
 from kvzoo.media.charts import chart
@@ -46,11 +47,8 @@ class Column:
     better: str = ""
 
 
-COLUMNS = (
-    Column("mse", "MSE", "{:.5f}", "lower"),
-    Column("psnr", "PSNR, dB", "{:.2f}", "higher"),
-    Column("ssim", "SSIM", "{:.3f}", "higher"),
-    Column("sharpness_ratio", "sharpness ratio", "{:.2f}", "nearer 1"),
+# What stands in the table behind the figures of the task.
+SIZES_AND_COSTS = (
     Column("parameters", "parameters", "{:,}"),
     Column("code_size", "code size", "{:,}"),
     Column("steps", "steps", "{:,}"),
@@ -94,6 +92,7 @@ class Comparison:
         notes: what was left out of the table or the curves and why, and what is not as it was.
         clips: held-out clips, uint8 (N, T, H, W, C).
         fps: of the clips.
+        columns: of the table, behind the runs' names.
     """
 
     rows: list[Row]
@@ -101,6 +100,7 @@ class Comparison:
     notes: list[str]
     clips: np.ndarray = field(repr=False)
     fps: float
+    columns: tuple[Column, ...] = ()
 
 
 def check(runs: Sequence[str | os.PathLike], out: str | os.PathLike) -> list[Recipe]:
@@ -139,7 +139,7 @@ def compare(runs: Sequence[str | os.PathLike], clips: int = CLIPS, out: str | os
     from kvzoo.data.pipeline import open_data
     from kvzoo.losses.base import to_uint8
     from kvzoo.run.history import History
-    from kvzoo.run.samples import fixed_clips
+    from kvzoo.tasks.samples import fixed_clips
 
     recipes = check(runs, out)
     if not 1 <= clips <= MOST:
@@ -171,6 +171,7 @@ def compare(runs: Sequence[str | os.PathLike], clips: int = CLIPS, out: str | os
         notes.append(f"quality over steps is left out, for the runs do not compare: {differ}")
         curves = [([], []) for _ in runs]
 
+    columns = (*_quality_columns(recipes), *SIZES_AND_COSTS)
     rows, shown = [], None
     for i, (run, recipe) in enumerate(zip(runs, recipes, strict=True)):
         model = zoo.load(run, precision="float32")  # as `evaluate` measures it
@@ -186,10 +187,18 @@ def compare(runs: Sequence[str | os.PathLike], clips: int = CLIPS, out: str | os
             "code_size": math.prod(code_shape) if code_shape else None,
             "steps": histories[i].rows[-1]["step"] if histories[i].rows else None,
         }
-        figures = {column.key: _finite(values[column.key]) for column in COLUMNS}
+        figures = {column.key: _finite(values.get(column.key)) for column in columns}
         output = np.concatenate([to_uint8(model.predict_on_batch(clip[None])) for clip in shown])
         rows.append(Row(names[i], str(run), recipe.model_spec.name, figures, code_shape, curves[i], output))
-    return Comparison(rows, {k: v for k, v in conditions[0].items() if k != "warning"}, notes, shown, fps)
+    return Comparison(rows, {k: v for k, v in conditions[0].items() if k != "warning"}, notes, shown, fps, columns)
+
+
+def _quality_columns(recipes: Sequence[Recipe]) -> list[Column]:
+    """Return the figures of the runs' tasks that have a title, in the tasks' order."""
+    tasks = [catalog.task_of(recipe.model_spec, recipe.loss_spec) for recipe in recipes]
+    figures = [f for task in tasks for f in (*task.figures, *(spec.figure for spec in catalog.metrics_of(task)))]
+    columns = {f.name: Column(f.name, f.title, f.form, f.better) for f in figures[::-1] if f.title}
+    return list(columns.values())[::-1]
 
 
 def _same(runs: Sequence, conditions: list[dict], recipes: list[Recipe]) -> None:
@@ -247,10 +256,14 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def cells(rows: Sequence[Row]) -> list[list[str]]:
+def cells(comparison: Comparison) -> list[list[str]]:
     """Return the table as text, a list a row, without titles."""
     return [
-        [row.name, *("-" if (v := row.figures[c.key]) is None else c.form.format(v) for c in COLUMNS)] for row in rows
+        [
+            row.name,
+            *("-" if (v := row.figures[c.key]) is None else c.form.format(v) for c in comparison.columns),
+        ]
+        for row in comparison.rows
     ]
 
 
@@ -271,8 +284,8 @@ def write_page(comparison: Comparison, out: str | os.PathLike) -> Path:
         "apps/compare.html.j2",
         rows=rows,
         names=names,
-        columns=COLUMNS,
-        cells=cells(rows),
+        columns=comparison.columns,
+        cells=cells(comparison),
         conditions={k: v for k, v in comparison.conditions.items() if k != "measures"},
         measures=comparison.conditions["measures"],
         notes=comparison.notes,

@@ -16,7 +16,6 @@ from kvzoo.media.clips import writing, written_whole
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
-KINDS = ("classifier", "reconstructor")
 BATCH = 8  # windows a pass
 
 
@@ -117,7 +116,7 @@ def run_with_features(verb: str, run: str | os.PathLike) -> Recipe:
     Raises:
         InputError: it is no run, has no model yet, or its model has no layer of features.
     """
-    recipe = RunFolder(run).trained(verb, KINDS)
+    recipe = RunFolder(run).trained(verb)
     if not recipe.model_spec.feature_layer:
         raise InputError(f"{run}: {recipe.model_spec.name} names no layer of features, which {verb} wants")
     return recipe

@@ -16,7 +16,6 @@ from kvzoo.media.clips import stack, strip, write_gif, write_mp4, write_png, wri
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
-KINDS = ("generator",)
 ENDINGS = (".gif", ".mp4", ".png", ".npz")
 SIDE = 128  # pixels of a clip in a moving grid, at least
 FPS = 25.0  # where a run does not say
@@ -107,7 +106,7 @@ def generate(
 
 def check(run, out, count=16, *, labels=(), images=(), interpolate=False, overwrite=False) -> Recipe:
     """Return a run's recipe; refuses what can be refused without Keras. The arguments are those of `generate`."""
-    recipe = RunFolder(run).trained("generate", KINDS)
+    recipe = RunFolder(run).trained("generate")
     if not 1 <= count <= MOST:
         raise InputError(f"--count: 1 to {MOST} clips are wanted. Received: {count}")
     if interpolate and count < 2:

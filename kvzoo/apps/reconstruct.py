@@ -21,8 +21,6 @@ from kvzoo.media.clips import stack, write_gif, write_mp4
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
-KINDS = ("reconstructor",)
-
 # Smallest side of a picture in pixels: a network's 64 are too few to look at.
 SIDES = {".mp4": 256, ".gif": 128}
 # A GIF is held in memory until its last frame.
@@ -110,7 +108,7 @@ def check(
     run: str | os.PathLike, video: str | os.PathLike, out: str | os.PathLike, overwrite: bool = False
 ) -> tuple[Recipe, Stream]:
     """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
-    recipe = RunFolder(run).trained("reconstruct", KINDS)
+    recipe = RunFolder(run).trained("reconstruct")
     check_file(out, SIDES, overwrite, video)
 
     stream = open_video(video)

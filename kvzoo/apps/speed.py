@@ -25,7 +25,6 @@ from kvzoo.media.clips import writing, written_whole
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
-LOSS = "binary_speed"
 RATES = tuple(1.25**i for i in range(11))  # 1 to 9.31, of SpeedNet's adaptive speed-up
 MODES = ("exact", "fast")
 BATCH = 8  # windows a pass
@@ -108,7 +107,7 @@ def check_run_and_video(verb: str, run, video, mode: str = "exact", stride: int 
     Raises:
         InputError: what `speed` says of them.
     """
-    recipe = speed_run(verb, run)
+    recipe = RunFolder(run).trained(verb)
     length = recipe["model"]["frames"]
     if mode not in MODES:
         raise InputError(f"mode: unknown {mode!r}{did_you_mean(mode, MODES) or '; known: ' + ', '.join(MODES)}")
@@ -120,18 +119,6 @@ def check_run_and_video(verb: str, run, video, mode: str = "exact", stride: int 
     if stream.frames < length:
         raise too_short(video, f"has {stream.frames} frames", length)
     return recipe, stream
-
-
-def speed_run(verb: str, run: str | os.PathLike) -> Recipe:
-    """Return the recipe of a run that was trained to tell speeds.
-
-    Raises:
-        InputError: it is no run, has no model yet, or was trained otherwise.
-    """
-    recipe = RunFolder(run).trained(verb, ("classifier",))
-    if recipe["loss"]["name"] != LOSS:
-        raise InputError(f"{run}: was trained with {recipe['loss']['name']}; {verb} wants a run trained with {LOSS}")
-    return recipe
 
 
 def too_short(video: str | os.PathLike, has: str, length: int) -> InputError:

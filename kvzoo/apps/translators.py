@@ -14,7 +14,6 @@ from kvzoo.media.clips import write_mp4
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
-KINDS = ("translator",)
 ENDINGS = (".mp4", ".mkv")
 
 
@@ -27,7 +26,7 @@ def check(
         InputError: no run, no model yet, a model that is no translator or that was not trained to `verb`, pictures
             that are no video's frames, no video, a file that cannot be written as wanted.
     """
-    recipe = RunFolder(run).trained(verb, KINDS)
+    recipe = RunFolder(run).trained(verb)
     trained = _trained_to(recipe)
     if trained != verb:
         hint = f"; `kvzoo {trained}` takes it" if trained else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kvzoo.apps.compare import CLIPS, COLUMNS, MOST, PAGE, Comparison, cells, check, write_page
+from kvzoo.apps.compare import CLIPS, MOST, PAGE, Comparison, cells, check, write_page
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import as_json, backend, out_folder, overwrite
 from kvzoo.cli.terminal import backend_starts, say
@@ -61,7 +61,7 @@ def _as_json(comparison: Comparison, page: str) -> str:
 
 
 def _as_table(comparison: Comparison) -> str:
-    table = [["run", *(column.title for column in COLUMNS)], *cells(comparison.rows)]
+    table = [["run", *(column.title for column in comparison.columns)], *cells(comparison)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])

@@ -18,8 +18,8 @@ from kvzoo.cli.group import Group
 from kvzoo.cli.options import as_json, out_file, out_folder, overrides, overwrite, seed
 from kvzoo.cli.terminal import say
 from kvzoo.errors import InputError
+from kvzoo.options import check_options
 from kvzoo.progress import progress
-from kvzoo.recipe.resolve import check_options
 from kvzoo.recipe.text import parse_pairs
 from kvzoo.signals import undone
 
@@ -260,8 +260,7 @@ def check(
 
     Finds broken files, duplicates (also re-encoded ones) and mirror images, and shows how labels and groups are balanced.
     """
-    from kvzoo.data.check import check as read_all
-    from kvzoo.data.check import report, sheet, usable
+    from kvzoo.data.check import report, scan, sheet, usable
     from kvzoo.data.kind import source_for
     from kvzoo.data.remote import local
     from kvzoo.data.source import regroup
@@ -291,10 +290,10 @@ def check(
     pattern = group or (resolved and resolved["data"]["group"])
     videos = regroup(opened.videos, pattern) if pattern and opened.videos else opened.videos
     with progress(sum(video.frames for video in videos)) as update:
-        findings = read_all(opened, videos, update)
+        findings = scan(opened, videos, update)
     rows = [("source", name), *report(findings, opened), *_not_read(source, opened)]
     if resolved:
-        rows += [("recipe", line) for line in usable([each.video for each in findings.seen], resolved)]
+        rows += [("recipe", line) for line in usable([each.video for each in findings.clips], resolved)]
     if as_json:
         click.echo(_as_json(rows, findings))
     else:
@@ -313,7 +312,7 @@ def check(
             raise InputError(f"--out {out}: {error.strerror}") from None
         if not as_json:
             say(f"contact sheet in {out}")
-    if not findings.seen:
+    if not findings.clips:
         raise InputError(f"{source}: contains nothing usable")
 
 
@@ -333,7 +332,7 @@ def _as_json(rows: list[tuple[str, str]], findings) -> str:
                 "group": each.video.group,
                 "motion": float(each.motion),
             }
-            for each in findings.seen
+            for each in findings.clips
         ],
         "duplicates": [list(pair) for pair in findings.duplicates],
         "mirrors": [list(pair) for pair in findings.mirrors],

@@ -8,14 +8,14 @@ from kvzoo import catalog
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import as_json
 from kvzoo.errors import UnknownNameError, did_you_mean
-from kvzoo.registry import KINDS, ModelSpec, Option, Spec, blocked
+from kvzoo.registry import KINDS, ModelSpec, Option, Spec, TaskSpec, blocked
 
 
 @verb()
 @click.argument("name")
 @as_json
 def command(name: str, as_json: bool) -> None:
-    """Describe NAME, a model, loss, source, sampler or callback."""
+    """Describe NAME, a model, loss, source, sampler, callback, task or metric."""
     spec = _find(name)
     if as_json:
         click.echo(json.dumps({"type": spec.noun, **spec.to_json()}, indent=2))
@@ -25,13 +25,18 @@ def command(name: str, as_json: bool) -> None:
     if isinstance(spec, ModelSpec):
         rows |= model_rows(spec)
     else:
-        extra = {k: v for k, v in spec.to_json().items() if k not in ("name", "summary", "options", "builder")}
-        rows |= {
-            k: ", ".join(v) if isinstance(v, (list, tuple)) else str(v) for k, v in extra.items() if v not in ("", None)
-        }
+        hidden = ("name", "summary", "options", "builder", "figures", "history")
+        extra = {k: v for k, v in spec.to_json().items() if k not in hidden and v not in ("", None, (), [])}
+        rows |= {k: ", ".join(v) if isinstance(v, (list, tuple)) else str(v) for k, v in extra.items()}
     rows["builder"] = spec.builder
     for key, value in rows.items():
         click.echo(f"  {key:<13} {value}")
+    if isinstance(spec, TaskSpec) and spec.figures:
+        click.echo("  figures")
+        width = max(len(figure.name) for figure in spec.figures)
+        for figure in spec.figures:
+            better = f"{figure.better} is better" if figure.better else ""
+            click.echo(f"    {figure.name:<{width}}  {'; '.join(filter(None, (figure.meaning, better, figure.where)))}")
     if spec.options:
         click.echo("  options")
         width = max(map(len, spec.options))

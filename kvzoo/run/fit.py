@@ -81,6 +81,15 @@ def fit(
         InputError: something in the recipe, the data or the folder cannot be used; nothing is left behind.
         TrainingFailed: a loss is not finite.
         Interrupted: a signal; all is saved. Before the first step it is a KeyboardInterrupt, and nothing is left.
+
+    Example:
+
+        >>> import kvzoo
+        >>> run = kvzoo.fit("gru_ae", ["data.videos=12"], smoke=True)
+        >>> [row["step"] for row in run.history]
+        [3, 6]
+        >>> (run.path / "model.keras").is_file()
+        True
     """
     if not isinstance(recipe, Recipe):
         recipe = load(recipe, overrides, smoke)
@@ -129,6 +138,13 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
         InputError: no run, no checkpoint, a recipe or data that changed, or nothing left to do.
         TrainingFailed: a loss is not finite.
         Interrupted: a signal; all is saved. Before the first step it is a KeyboardInterrupt.
+
+    Example:
+
+        >>> import kvzoo
+        >>> run = kvzoo.resume("runs/latest", ["fit.steps=9"])
+        >>> [row["step"] for row in run.history]
+        [3, 6, 9]
     """
     run_folder = folder.RunFolder(run)
     if run_folder.model == run_folder.best:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from kvzoo import catalog
 from kvzoo.errors import InputError
 from kvzoo.files import Locked, WriterLock, leftovers, written_whole
 from kvzoo.recipe.resolve import Recipe, load, to_yaml
@@ -118,17 +119,18 @@ class RunFolder:
             raise InputError(f"{self.path}: not a run folder: no {LOCK} in it")
         return load(self.path / LOCK, overrides, check_paths=check_paths)
 
-    def trained(self, verb: str, kinds: Iterable[str], check_paths: bool = False) -> Recipe:
-        """Return the recipe of a run that has a model, for a verb that fits some kinds of model.
+    def trained(self, verb: str, check_paths: bool = False) -> Recipe:
+        """Return the recipe of a run that has a model, for a verb, or an option, that serves its task.
 
         Raises:
-            InputError: the folder is no run, its model is of another kind, or there is none yet.
+            InputError: the folder is no run, its task is none that the verb serves, or there is no model yet.
         """
         recipe = self.recipe(check_paths=check_paths)
-        spec = recipe.model_spec
-        if spec.kind not in kinds:
+        task = catalog.task_of(recipe.model_spec, recipe.loss_spec)
+        if verb.lstrip("-") not in task.apps:
+            tasks = ", ".join(catalog.serving(verb.lstrip("-")))
             raise InputError(
-                f"{self.path}: {spec.name} is a {spec.kind}; {verb} fits these kinds of model: {', '.join(kinds)}"
+                f"{self.path}: {recipe.model_spec.name} was trained for {task.name}; {verb} is for {tasks}"
             )
         if self.model == self.best and not self.best.is_file():
             raise InputError(f"{self.path}: no {BEST}; it is kept where fit.best names a metric")

@@ -69,6 +69,7 @@ def write_report(run: RunFolder) -> Path:
         name=run.path.resolve().name,
         recipe=recipe,
         spec=recipe.model_spec,
+        task=history.task,
         state=state,
         state_said=STATES[state.state],
         when=time.strftime("%Y-%m-%d %H:%M", time.localtime(state.time)) if state.time else "",
