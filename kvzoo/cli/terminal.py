@@ -55,15 +55,29 @@ def refuse(message: str, code: int) -> int:
     return code
 
 
+def lost() -> str:
+    """Return why a part of standard output was not written, such as a full disk; "" where all was, or nobody reads."""
+    with contextlib.suppress(ValueError):  # closed by somebody
+        sys.stdout.flush()
+    file = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return getattr(file, "error", "")
+
+
 class _Patient(io.FileIO):
-    """A terminal or a pipe that may go away: what nobody can read any more is dropped."""
+    """A terminal, pipe or file that may go away or fill its disk: the work goes on, and what cannot be written is dropped.
+
+    Attributes:
+        error: why, where somebody may miss it.
+    """
+
+    error = ""
 
     def write(self, data) -> int:
         try:
             return super().write(data)
         except OSError as error:
             if error.errno not in GONE:
-                raise
+                self.error = error.strerror
             return len(data)
 
 

@@ -394,9 +394,13 @@ class _Middle:
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """Return the first video stream that is not a cover picture; None where there is none."""
+    """Return the first video stream that is neither a cover picture nor a still beside a film; None where there is none.
+
+    An animated AVIF, for instance, is a picture and, as a second stream, a film.
+    """
     pictures = av.stream.Disposition.attached_pic
-    return next((s for s in container.streams.video if not s.disposition & pictures), None)
+    streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    return next((stream for stream in streams if stream.frames != 1), next(iter(streams), None))
 
 
 def _stated_end(stream: av.VideoStream) -> float:

@@ -8,6 +8,7 @@ import functools
 import inspect
 import logging
 import os
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -55,6 +56,7 @@ def _checked_first(method):
         call = signature.bind(self, *args, **options)
         if not arrays.already_checked():
             given = call.arguments
+            self._check_class_weight(name, given.get("class_weight"))
             given["x"] = self._look(name, given.get("x"), given.get("y"), given.get("sample_weight"))
             if given.get("validation_data") is not None:
                 x, y, weights = keras.utils.unpack_x_y_sample_weight(given["validation_data"])
@@ -181,6 +183,21 @@ class VideoModel(keras.Model):
         if arrays.check_clips(what, clips, shape, look, count) and not self._warned:
             self._warned = True
             log.warning("%s: all floats are within 0..1; a scale of -1..1 is assumed, on which they are bright", what)
+
+    def _check_class_weight(self, where: str, weights) -> None:
+        """Refuse weights of classes where examples carry no class, and what is no weight of a class."""
+        if weights is None:
+            return
+        if not self.takes_labels:
+            raise InputError(
+                f"{where}: class_weight: the loss {self.loss_name} knows no classes; use sample_weight, one for each example"
+            )
+        if not isinstance(weights, Mapping) or (self.classes and not {*weights} <= {*range(self.classes)}):
+            legal = f"0..{self.classes - 1} " if self.classes else ""
+            raise InputError(
+                f"{where}: class_weight: a dict from class indices {legal}to weights is required. "
+                f"Received: {dict(weights) if isinstance(weights, Mapping) else short(weights)}"
+            )
 
     def _look(self, name: str, x, y, weights):
         """Check arrays, or the first batch of a dataset, and return the data to go on with."""
