@@ -171,7 +171,7 @@ def test_what_is_refused(runs, tmp_path):
         ([runs / "videogan_image", *out, "--image", tmp_path / "none.png"], "no such file"),
         ([runs / "videogan_image", *out, "--image", tmp_path / "text.png"], "cannot be read as an image"),
         ([runs / "videogan", "--out", tmp_path / "a.avi"], "ends in"),
-        ([runs / "videogan", "--out", tmp_path / "there.gif"], "--overwrite replaces it"),
+        ([runs / "videogan", "--out", tmp_path / "there.gif"], "use --overwrite to replace it"),
         ([runs / "videogan", "--out", tmp_path / "no" / "a.gif"], "no such folder"),
     ):
         done = CliRunner().invoke(command, list(map(str, args)))

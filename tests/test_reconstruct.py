@@ -227,7 +227,7 @@ def test_files_that_cannot_be_written(refused, run, tmp_path):
     assert refused(out="b.avi") == "--out b.avi: a name that ends in .mp4 or .gif is wanted"
     assert refused(out="none/b.mp4").startswith("--out none/b.mp4: no such folder: ")
     (tmp_path / "b.mp4").write_text("precious")
-    assert refused() == "--out b.mp4: is there already; --overwrite replaces it"
+    assert refused() == "--out b.mp4: already exists; use --overwrite to replace it"
     (tmp_path / "c.mp4").mkdir()
     assert refused(run, "a.mp4", "c.mp4", "--overwrite") == "--out c.mp4: is a folder"
     assert refused(run, "a.mp4", "a.mp4", "--overwrite") == "--out a.mp4: is the video itself"

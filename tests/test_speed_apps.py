@@ -510,7 +510,7 @@ def test_what_is_refused(run, small_run, tmp_path, video):
         ("embed", [run, video, "--out", tmp_path / "a.txt"], "a name that ends in .npz is wanted"),
         ("embed", [run, tmp_path / "empty", "--out", tmp_path / "a.npz"], "no file with one of the endings"),
         ("retrieve", [run, video, tmp_path / "none", "--out", tmp_path / "a.html"], "no such folder"),
-        ("retrieve", [run, short, tmp_path / "full", "--out", tmp_path / "page.html"], "--overwrite replaces it"),
+        ("retrieve", [run, short, tmp_path / "full", "--out", tmp_path / "page.html"], "use --overwrite to replace it"),
         ("retrieve", [run, short, tmp_path, "--out", tmp_path / "a.html"], f"the network takes {T} frames"),
         ("retrieve", [run, video, tmp_path, "--overwrite"], "--overwrite: needs --out"),
     ):

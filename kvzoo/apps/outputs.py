@@ -35,7 +35,7 @@ def check_file(
     if video is not None and os.path.exists(out) and os.path.exists(video) and out.samefile(video):
         raise InputError(f"--out {out}: is the video itself")
     if os.path.exists(out) and not overwrite:
-        raise InputError(f"--out {out}: is there already; --overwrite replaces it")
+        raise InputError(f"--out {out}: already exists; use --overwrite to replace it")
     if not os.access(out.parent, os.W_OK | os.X_OK):
         raise InputError(f"--out {out}: {out.parent} cannot be written to")
 
