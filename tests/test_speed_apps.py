@@ -531,7 +531,7 @@ def test_the_verbs_say_what_they_did(run, small_run, tmp_path, gallery):
     for verb, args, said in (
         ("speed", [run, file, "--out", tmp_path / "speed", "--stride", "4"], "mean P(sped up)"),
         ("speedup", [run, file, "--out", tmp_path / "b.mp4", "--stride", "4"], "30 frames in 15, 2 times as fast"),
-        ("saliency", [run, file, "--out", tmp_path / "c.mp4"], "30 frames, a map of 1x1 places"),
+        ("saliency", [run, file, "--out", tmp_path / "c.mp4"], "30 frames, a 1x1 map each"),
         ("embed", [small_run, file, "--out", tmp_path / "d.npz"], "1 videos, 8 windows of 16 features"),
         ("retrieve", [small_run, file, gallery, "--out", tmp_path / "e.html"], "3 videos, 3 of them new or changed"),
         ("retrieve", [small_run, file, gallery, "--top", "1"], "3 videos, 0 of them new or changed; index"),

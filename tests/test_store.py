@@ -153,7 +153,7 @@ def test_a_store_has_one_writer_however_many_are_refused(clips, tmp_path):
     out = tmp_path / "a.h5"
     with WriterLock(tmp_path / ".a.h5.lock"):
         for _ in range(3):
-            with pytest.raises(InputError, match=f"--out .*a.h5: process {os.getpid()} on .* is preparing it"):
+            with pytest.raises(InputError, match=f"--out .*a.h5: process {os.getpid()} on .* is writing it"):
                 run("prepare", clips, "--out", out)
         assert [file.name for file in tmp_path.iterdir()] == [".a.h5.lock"]
     (tmp_path / ".a.12345678.part.h5").write_text("what a killed process left")
