@@ -5,7 +5,7 @@ import json
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
-from plugins import environment, install, model_source
+from distributions import environment, install, model_source
 
 from kvzoo import catalog
 from kvzoo.errors import InputError, PluginError, UnknownNameError
