@@ -171,7 +171,7 @@ def test_plugin_list_is_an_error_where_it_is_strict(tmp_path, kvzoo_cli):
     done = kvzoo_cli("plugin", "list", "--quick", env={**environment(tmp_path, "good,odd"), "KVZOO_STRICT": "1"})
     assert done.returncode == 2
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [["ok", "good"], ["broken", "odd"]]
-    assert done.stderr == "kvzoo: 1 of 2 names of plugins are broken, such as 'odd'\n"
+    assert done.stderr == "kvzoo: 1 of 2 plugin names are broken, e.g. 'odd'\n"
 
 
 def test_a_plugin_that_hangs_is_left(tmp_path, monkeypatch):
