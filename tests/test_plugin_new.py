@@ -111,7 +111,7 @@ def test_a_folder_that_is_in_use_is_refused(tmp_path):
 
 
 def test_a_kind_without_a_template_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no template of the kind 'magician'; there is: reconstructor"):
+    with pytest.raises(InputError, match="no template of the kind 'magician'; known: reconstructor"):
         create("my-new-zoo", "magician", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -79,7 +79,7 @@ def fit(
         >>> import kvzoo
         >>> run = kvzoo.fit("gru_ae", ["data.videos=12"], smoke=True)
         >>> [row["step"] for row in run.history]
-        [3, 6]
+        [0, 3, 6]
         >>> (run.path / "model.keras").is_file()
         True
     """
@@ -125,7 +125,7 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
         >>> import kvzoo
         >>> run = kvzoo.resume("runs/latest", ["fit.steps=9"])
         >>> [row["step"] for row in run.history]
-        [3, 6, 9]
+        [0, 3, 6, 9]
     """
     run_folder = folder.RunFolder(run)
     if run_folder.model == run_folder.best:
