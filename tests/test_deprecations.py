@@ -243,6 +243,7 @@ def _values_of_0_1(folder: RunFolder) -> dict:
 def test_a_run_of_0_1_is_resumed_to_what_it_became(tmp_path):
     """The GAN's checkpoint has the old keys in its recipe and in its variables' paths."""
     run = shutil.copytree(RUNS / "small_gan", tmp_path / "run")
+    (run / "samples").mkdir()
     record, arrays = checkpoint.read_newest(run / "checkpoints")
     assert record["step"] == 2 and "critic_steps" in record["recipe"]["loss"]
     assert any("critic" in name for name in arrays)
