@@ -29,8 +29,8 @@ def main() -> None:
 
     import kvzoo
     from kvzoo.apps import speed
-    from kvzoo.data.stick_actions import StickActions
     from kvzoo.data.videos import open_video
+    from kvzoo.data.worlds.stick_actions import StickActions
     from kvzoo.media.clips import write_mp4
     from kvzoo.models.sliding import sliding
 
@@ -48,7 +48,7 @@ def main() -> None:
         ways = {
             "exact": lambda stream: speed._exact(model, stream, (1.0,), 1),
             "fast": lambda stream: speed._fast(model, network, stream, (1.0,)),
-            "fast, not pinned": lambda stream: speed._shared(model, network, stream, (1.0,)),
+            "fast, not pinned": lambda stream: speed._from_chunks(model, network, stream, (1.0,)),
         }
         for stride in (length // 8, length // 4, length // 2):
             ways[f"exact, stride {stride}"] = partial(lambda stride, s: speed._exact(model, s, (1.0,), stride), stride)

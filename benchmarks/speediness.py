@@ -23,7 +23,7 @@ def saliency(model, count: int) -> dict[str, float]:
     import numpy as np
     from sklearn.metrics import roc_auc_score
 
-    from kvzoo.data.stick_actions import StickActions
+    from kvzoo.data.worlds.stick_actions import StickActions
     from kvzoo.models.sliding import map_logits
 
     length, size, _, channels = model.clip_shape
@@ -59,7 +59,7 @@ def retrieval(model, count: int) -> dict[str, float]:
     import numpy as np
 
     from kvzoo import zoo
-    from kvzoo.data.stick_actions import StickActions
+    from kvzoo.data.worlds.stick_actions import StickActions
 
     length, size, _, channels = model.clip_shape
     source = StickActions(videos=count, people=20, cameras="varied", seed=78)
@@ -87,7 +87,7 @@ def speedup(run: str, count: int) -> dict[str, float]:
     from scipy.stats import spearmanr
 
     from kvzoo.apps.speedup import speedup
-    from kvzoo.data.speed_spans import SpeedSpans
+    from kvzoo.data.worlds.speed_spans import SpeedSpans
     from kvzoo.media.clips import write_mp4
 
     source = SpeedSpans(videos=count, seconds=18, seed=79)

@@ -1,8 +1,8 @@
-"""Write what the docs say of the zoo: `python docs/generate.py` after a change of a spec, a recipe's header or a card.
+"""Generate the parts of the docs that describe the zoo; run `python docs/generate.py` after changing a spec, a recipe or a card.
 
-It writes the table of models (README.md, docs/zoo.md), and for each model a card from its spec, its recipes and
-docs/cards/NAME.yaml, with a diagram of its blocks. MkDocs runs this file too (`hooks` in mkdocs.yml), for the
-reference of commands and of recipe keys, which are made with the site.
+It writes the table of models (README.md, docs/zoo.md), the output of `kvzoo list` (docs/index.md), and a card for each
+model from its spec, its recipes and docs/cards/NAME.yaml, with a diagram of its blocks. MkDocs runs this file as a hook
+(`hooks` in mkdocs.yml): it generates the references of commands and recipe keys and adds the cards to the navigation.
 """
 
 import re
@@ -13,6 +13,7 @@ from textwrap import wrap
 from xml.sax.saxutils import escape
 
 import click
+from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from kvzoo import catalog
@@ -27,64 +28,68 @@ DOCS = ROOT / "docs"
 CARDS = DOCS / "cards"
 MARKS = "<!-- zoo: written by docs/generate.py -->", "<!-- end of zoo -->"
 TABLES = {ROOT / "README.md": "docs/cards/", DOCS / "zoo.md": "cards/"}
+LIST = re.compile(r"(?<=^\$ kvzoo list\n).*?(?=^```)", re.MULTILINE | re.DOTALL)
 DIAGRAMS = CARDS / "diagrams"
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Return each generated file with its text."""
+    """Yield each generated file with its text."""
+    start = DOCS / "index.md"
+    printed = CliRunner().invoke(cli, ["list"], env={"KVZOO_PLUGINS": ""}).output
+    yield start, LIST.sub(lambda _: printed, start.read_text(encoding="utf-8"))
     for page, cards in TABLES.items():
         before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
         after = rest.partition(MARKS[1])[2]
         yield page, f"{before}{MARKS[0]}\n{zoo_table(cards)}{MARKS[1]}{after}"
     for spec in built_ins():
-        told = YAML(typ="base").load(CARDS / f"{spec.name}.yaml")
-        yield CARDS / f"{spec.name}.md", card(spec, told)
-        yield DIAGRAMS / f"{spec.name}.svg", diagram(told["blocks"])
-    for name in ("house", "fit"):
+        notes = YAML(typ="base").load(CARDS / f"{spec.name}.yaml")
+        yield CARDS / f"{spec.name}.md", card(spec, notes)
+        yield DIAGRAMS / f"{spec.name}.svg", diagram(notes["blocks"])
+    for name in ("layers", "fit"):
         yield DOCS / "images" / f"{name}.svg", diagram(YAML(typ="base").load(DOCS / "images" / f"{name}.yaml"))
 
 
 def built_ins() -> list[ModelSpec]:
-    """Return the specs of the models that come with kvzoo."""
+    """Return the specs of the built-in models."""
     return [entry.spec for entry in catalog.MODELS.entries() if entry.distribution == "kvzoo"]
 
 
 def zoo_table(cards: str) -> str:
-    """Return the table of models, with links into the folder of cards."""
+    """Return the table of models, with links to their cards in the folder `cards`."""
     rows = [
         [f"[`{s.name}`]({cards}{s.name}.md)", s.kind, " + ".join(f"{n:,}" for n in s.parameters.values()), s.summary]
         for s in built_ins()
     ]
-    return table(["model", "kind", "parameters", "what it is"], rows)
+    return table(["model", "kind", "parameters", "description"], rows)
 
 
-def card(spec: ModelSpec, told: Mapping) -> str:
-    """Return a model's card: what its spec says, what its recipes say, and what only a person can."""
+def card(spec: ModelSpec, notes: Mapping) -> str:
+    """Return a model's card from its spec, its recipes and the hand-written notes in docs/cards/NAME.yaml."""
     parts = [
         f"# {spec.name}\n\n{sentence(spec.summary)}\n",
-        *(picture(**shown) for shown in told.get("pictures", ())),
+        *(picture(**arguments) for arguments in notes.get("pictures", ())),
         f"![Blocks of {spec.name}, from its input at the top to its output](diagrams/{spec.name}.svg)\n",
-        "## What is known of it\n\nAs `kvzoo info " + spec.name + "` prints it.\n",
-        table(["", ""], [[key, told_or_code(key, value)] for key, value in model_rows(spec).items()]),
-        "## What differs from the original, and why\n",
-        bullets(told["differs"]),
+        f"## Model details\n\nAs printed by `kvzoo info {spec.name}`.\n",
+        table(["", ""], [[key, detail(key, value)] for key, value in model_rows(spec).items()]),
+        "## Differences from the original\n",
+        bullets(notes["differs"]),
         "## Options\n",
         table(
-            ["option", "type, default, what is legal"],
+            ["option", "type, default, allowed values"],
             [[f"`{k}`", option_in_words(o)] for k, o in spec.options.items()],
         ),
         "## Recipes\n",
         recipes_of(spec),
         "## Results\n",
     ]
-    for result in told.get("results", ()):
+    for result in notes.get("results", ()):
         figures = result["figures"]
-        parts += [f"{result['conditions']}\n", table(["figure", "value"], figures.items())]
-    if not told.get("results"):
-        parts.append("It was not trained to a result that could be stated here.\n")
-    parts.append("All measurements, with what they are compared to: [results](../results.md).\n")
-    parts += ["## Speed\n", told.get("speed", "Not measured.") + "\n", "## Limits\n", bullets(told["limits"])]
-    parts += ["## Licence\n", f"The code: {spec.licence}. {told['trained_on']}\n"]
+        parts += [f"{result['conditions']}\n", table(["metric", "value"], figures.items())]
+    if not notes.get("results"):
+        parts.append("There are no results yet.\n")
+    parts.append("For all measurements and comparisons, see [Results](../results.md).\n")
+    parts += ["## Speed\n", notes.get("speed", "Not measured.") + "\n", "## Limitations\n", bullets(notes["limits"])]
+    parts += ["## Licence\n", f"Code: {spec.licence}. {notes['trained_on']}\n"]
     return "\n".join(parts)
 
 
@@ -94,19 +99,19 @@ def sentence(text: str) -> str:
 
 
 def picture(file: str, caption: str) -> str:
-    """Return a picture and its caption as Markdown."""
+    """Return an image with its caption as Markdown."""
     return f"![{caption.replace('`', '')}](../images/{file})\n\n*{caption}*\n"
 
 
-def told_or_code(key: str, value: str) -> str:
-    """Return a value of `kvzoo info` as Markdown: names are code, addresses of papers are links."""
+def detail(key: str, value: str) -> str:
+    """Return a value of `kvzoo info` as Markdown: names as code, arXiv identifiers as links."""
     if key == "discriminators":
         return f"`{value}`"
     return re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", value)
 
 
 def recipes_of(spec: ModelSpec) -> str:
-    """Return each shipped recipe of a model with what its header says."""
+    """Return the shipped recipes of a model, each with the text of its header."""
     parts = []
     for file in shipped_recipes():
         if load(file, check_paths=False)["model"]["name"] == spec.name:
@@ -114,19 +119,19 @@ def recipes_of(spec: ModelSpec) -> str:
     return (
         "\n".join(parts)
         if parts
-        else "None is shipped: it is built with `kvzoo.get` or named in a recipe of your own.\n"
+        else "There is no recipe for this model: build it with `kvzoo.get`, or write your own recipe.\n"
     )
 
 
 def folded(file: Path) -> str:
-    """Return a recipe without its header, to be opened by a click."""
+    """Return a recipe without its header, in a collapsible block."""
     text = file.read_text(encoding="utf-8").splitlines()[len(header(file)) :]
     yaml = "\n".join(text).strip()
     return f'<details markdown="1"><summary>{file.name}</summary>\n\n```yaml\n{yaml}\n```\n\n</details>\n'
 
 
 def header(file: Path) -> list[str]:
-    """Return the lines of a recipe's first comment."""
+    """Return the lines of the comment at the top of a recipe."""
     lines = []
     for line in file.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
@@ -136,7 +141,7 @@ def header(file: Path) -> list[str]:
 
 
 def paragraphs(lines: Iterable[str]) -> Iterator[str]:
-    """Return a header's paragraphs, its indented lines as code."""
+    """Yield the paragraphs of a header, with indented lines as code blocks."""
     for text in re.split(r"\n\n|\n(?=Result)", "\n".join(lines)):
         if text.startswith("  "):
             yield "```sh\n" + "\n".join(line.removeprefix("  ") for line in text.splitlines()) + "\n```\n"
@@ -145,28 +150,28 @@ def paragraphs(lines: Iterable[str]) -> Iterator[str]:
 
 
 def table(head: list[str], rows: Iterable[Iterable]) -> str:
-    """Return a table in Markdown."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def bullets(lines: Iterable[str]) -> str:
-    """Return a list in Markdown."""
+    """Return a Markdown list."""
     return "".join(f"- {line}\n" for line in lines)
 
 
-LINE, PAD, GAP = 19, 10, 26  # pixels: a line of text, around it, between rows
-LETTER = 6.7  # pixels, of a letter's width at the font's size
+LINE, PAD, GAP = 19, 10, 26  # pixels: height of a line of text, padding, gap between rows
+LETTER = 6.7  # pixels: average width of a letter at the font size
 
 
 def diagram(rows: list) -> str:
-    """Return blocks as SVG, one row below the other, joined by arrows.
+    """Return an SVG diagram of blocks, with one row below the other, connected by arrows.
 
     Args:
-        rows: a row is a block or a list of blocks side by side. A block's text before ": " is its title.
+        rows: a row is a block or a list of blocks side by side. The text of a block up to ": " is its title.
     """
     rows = [row if isinstance(row, list) else [row] for row in rows]
-    width = 520  # pixels, so that letters can be read on a phone
+    width = 520  # pixels: readable on a phone
     parts, above, y = [], [], 4
     for row in rows:
         room = (width - 20 * (len(row) - 1)) / len(row)
@@ -198,7 +203,7 @@ def diagram(rows: list) -> str:
 
 
 def block_lines(block: str, letters: int) -> list[tuple[str, bool]]:
-    """Return a block's lines of at most so many letters, and whether each is of its title."""
+    """Return the lines of a block, of at most `letters` characters, and whether each belongs to the title."""
     title, _, detail = block.partition(": ")
     bold = bool(detail)
     return [(line, bold) for line in wrap(title, letters)] + [(line, False) for line in wrap(detail, letters)]
@@ -208,30 +213,34 @@ SECTIONS = (
     (
         "The top level",
         schema.RecipeModel,
-        "beside `extends`, the path of another recipe that this one takes over, from its own folder on",
+        "in addition to `extends`, the path of another recipe to build on, relative to the folder of this one",
     ),
-    ("`model`", schema.FineTuning, "beside the options of the model itself, which its card and `kvzoo info NAME` list"),
+    (
+        "`model`",
+        schema.FineTuning,
+        "in addition to the options of the model, see its card or `kvzoo info NAME`",
+    ),
     (
         "`data`",
         schema.Data,
-        "beside the options of the source; `tests` has further `data` sections by name, to evaluate on",
+        "in addition to the options of the source; `tests` contains further named `data` sections to evaluate on",
     ),
     ("`fit`", schema.Fit, ""),
-    ("`fit.best`", schema.Best, "the metric's name alone will do"),
+    ("`fit.best`", schema.Best, "the name of the metric is enough"),
     (
         "`fit.early_stopping`",
         schema.EarlyStopping,
-        "as keras.callbacks.EarlyStopping has them; an epoch is an interval",
+        "as in `keras.callbacks.EarlyStopping`; an epoch is an interval",
     ),
 )
 
 
 def recipe_reference() -> str:
-    """Return the page of all keys that a recipe may have."""
+    """Return the reference page of all recipe keys."""
     parts = [
         "# Recipe keys\n",
-        "Made from `kvzoo/recipe/schema.py`, `kvzoo/recipe/keras_names.py` and `kvzoo/catalog.py` when this site was built. "
-        "`kvzoo explain RECIPE` prints a recipe with every value that it leaves out, and where each comes from.\n",
+        "Generated from the recipe schema and the catalogue of built-in specs. "
+        "`kvzoo explain RECIPE` prints a complete recipe, including all defaults, and where each value comes from.\n",
     ]
     for title, section, remark in SECTIONS:
         parts += [f"## {title}\n", remark and f"{sentence(remark)}\n", table_of_section(section)]
@@ -240,10 +249,10 @@ def recipe_reference() -> str:
         ("data.source", catalog.SOURCES),
         ("data.sampler", catalog.SAMPLERS),
     ):
-        parts.append(f"## `{title}`: what is registered\n")
+        parts.append(f"## `{title}`: built-in names\n")
         parts += [part for entry in registry.entries() if entry.spec for part in of_spec(entry.spec)]
     parts.append(
-        "## `fit.optimizer`\n\nKeras's own, with their options beside `learning_rate`, a number or a schedule.\n"
+        "## `fit.optimizer`\n\nThe optimizers of Keras, with `learning_rate` (a number or a schedule) and the following options.\n"
     )
     parts += [part for name, (_, options) in keras_names.OPTIMIZERS.items() for part in of_options(name, options)]
     parts.append("## `fit.optimizer.learning_rate`: schedules\n")
@@ -252,41 +261,41 @@ def recipe_reference() -> str:
 
 
 def table_of_section(section: type[schema.Section]) -> str:
-    """Return the keys of a section of the schema."""
+    """Return a table of the keys of a schema section."""
     rows = []
     for key, field in section.model_fields.items():
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
         rows.append([f"`{key}`", default, field.description or ""])
-    return table(["key", "default", "what it is"], rows)
+    return table(["key", "default", "description"], rows)
 
 
 def of_spec(spec: Spec) -> Iterator[str]:
-    """Return what a recipe must know of a loss, source or sampler."""
+    """Yield the summary and the options of a loss, source or sampler."""
     yield f"### `{spec.name}`\n\n{sentence(spec.summary)}\n"
     if spec.options:
         yield options_table(spec.options)
 
 
 def of_options(name: str, options: Mapping[str, Option]) -> Iterator[str]:
-    """Return a heading and a table of options."""
+    """Yield a heading and a table of options."""
     yield f"### `{name}`\n"
     yield options_table(options)
 
 
 def options_table(options: Mapping[str, Option]) -> str:
-    """Return options in a table."""
+    """Return a table of options."""
     return table(
-        ["option", "type, default, what is legal"], [[f"`{k}`", option_in_words(o)] for k, o in options.items()]
+        ["option", "type, default, allowed values"], [[f"`{k}`", option_in_words(o)] for k, o in options.items()]
     )
 
 
 def command_reference() -> str:
-    """Return the page of all commands."""
+    """Return the reference page of all commands."""
     parts = [
         "# Command line\n",
-        "Made from the commands themselves when this site was built. Exit codes: 0 done; 1 a fault of kvzoo's; 2 the "
-        "input is at fault, in one line; 3 training failed, with the last good checkpoint "
-        "named; 130 interrupted, with a checkpoint saved.\n",
+        "Generated from the command line's own help. Exit codes: 0 success; 1 internal error; 2 invalid input, with a "
+        "one-line message; 3 training failed, with the name of the last good checkpoint; 130 interrupted, with a "
+        "checkpoint saved.\n",
     ]
     root = click.Context(cli, info_name="kvzoo")
     for verb in VERBS:
@@ -295,21 +304,29 @@ def command_reference() -> str:
 
 
 def of_command(command: click.Command, context: click.Context, level: int) -> Iterator[str]:
-    """Return what a command says of itself with `--help`, and its commands' if it is a group."""
+    """Yield the help of a command and, if it is a group, of its commands."""
     yield f"{'#' * level} {context.command_path}\n"
     yield f"```sh\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```\n"
     yield f"{cleandoc(command.help)}\n"
-    # What an argument is its command's text says.
+    # Arguments are described in the text of the command.
     options = [record for p in command.params if (record := p.get_help_record(context)) and record[1]]
     if options:
-        yield table(["option", "what it is"], [[f"`{names}`", says] for names, says in options])
+        yield table(["option", "description"], [[f"`{names}`", text] for names, text in options])
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
             yield from of_command(inner, click.Context(inner, context, name), level + 1)
 
 
+def on_config(config):
+    """MkDocs: add the model cards to the navigation."""
+    for section in config.nav:
+        if "The zoo" in section:
+            section["The zoo"] += [{spec.name: f"cards/{spec.name}.md"} for spec in built_ins()]
+    return config
+
+
 def on_files(files_, config):
-    """MkDocs: add the pages of commands and of recipe keys."""
+    """MkDocs: add the reference pages of commands and recipe keys."""
     from mkdocs.structure.files import File
 
     for name, page in {"cli": command_reference, "recipe": recipe_reference}.items():

@@ -1,8 +1,8 @@
-"""Make a card's moving picture from a run: `python docs/pictures.py runs/gru_ae-1 docs/images/gru_ae.gif`.
+"""Create the image of a model card from a run: `python docs/pictures.py runs/gru_ae-1 docs/images/gru_ae.gif`.
 
-A reconstructor shows whole held-out videos of four groups, input above, output below; a generator four clips; a
-translator the cross-fade, its own frames and the true ones, from above. A classifier, or any kind if a .png is wanted,
-shows the last sample of its run.
+The animation of a reconstructor shows held-out videos of four groups, input above output; that of a generator, four
+clips; that of a translator, from top to bottom, the cross-fade, its frames and the true frames. With the extension .png,
+and for classifiers, the image is the last sample of the run.
 """
 
 import sys
@@ -19,14 +19,14 @@ from kvzoo.media.clips import stack
 from kvzoo.recipe.resolve import load
 
 COLUMNS = 4
-FPS = 12.5  # a GIF of half the frames is half the size
+FPS = 12.5  # every second frame: half the file size
 SHADES = 48  # colours of a GIF
 PNG_SHADES = 128
-HEIGHT = 776  # pixels of a PNG: three generated clips and what they are made of
+HEIGHT = 776  # pixels of a PNG: three generated clips with their components
 
 
 def pictures(run: Path) -> list[np.ndarray]:
-    """Return the frames (H, W, C) of a run's moving picture."""
+    """Return the frames (H, W, C) of the animation of a run."""
     recipe = load(run / "recipe.lock.yaml", check_paths=False)
     model = kvzoo.load(run)
     kind = model.spec.kind
@@ -38,20 +38,20 @@ def pictures(run: Path) -> list[np.ndarray]:
     elif kind == "translator":
         rows = _between(model, data.validation)
     else:
-        raise SystemExit(f"{run}: a {kind} has no moving picture; ask for a .png")
+        raise SystemExit(f"{run}: a {kind} has no animation; use a .png")
     return [stack([stack(list(row), axis=1) for row in frame], axis=0) for frame in rows]
 
 
 def _reconstructed(model, clips):
     length, size, _, channels = model.clip_shape
-    # Different actions, and different people where there are enough.
+    # Different actions, and different people if there are enough.
     videos = list({video.label: video for video in {v.group: v for v in clips.videos[::-1]}.values()}.values())
     videos = [*videos, *(video for video in clips.videos if video not in videos)][:COLUMNS]
     count = min(video.frames for video in videos) // length * length
-    seen = np.stack([clips.source.read(video, np.arange(count), size, channels) for video in videos])
-    windows = seen.reshape(-1, length, size, size, channels)
-    made = to_uint8(model.predict(windows, batch_size=8, verbose=0)).reshape(seen.shape)
-    return np.stack([seen, made]).transpose(2, 0, 1, 3, 4, 5)[::2]
+    inputs = np.stack([clips.source.read(video, np.arange(count), size, channels) for video in videos])
+    windows = inputs.reshape(-1, length, size, size, channels)
+    outputs = to_uint8(model.predict(windows, batch_size=8, verbose=0)).reshape(inputs.shape)
+    return np.stack([inputs, outputs]).transpose(2, 0, 1, 3, 4, 5)[::2]
 
 
 def _generated(model, classes):
@@ -61,10 +61,10 @@ def _generated(model, classes):
 
 def _between(model, clips):
     inputs, targets = (part[:: len(clips.cover(64)) // COLUMNS][:COLUMNS] for part in clips.arrays(64)[:2])
-    made = to_uint8(model.predict(inputs, verbose=0))
+    outputs = to_uint8(model.predict(inputs, verbose=0))
     share = (np.arange(1, targets.shape[1] + 1) / (targets.shape[1] + 1))[:, None, None, None]
     fade = (inputs[:, :1] * (1 - share) + inputs[:, 1:] * share).round().astype(np.uint8)
-    rows = np.stack([np.concatenate([inputs[:, :1], part, inputs[:, 1:]], axis=1) for part in (fade, made, targets)])
+    rows = np.stack([np.concatenate([inputs[:, :1], part, inputs[:, 1:]], axis=1) for part in (fade, outputs, targets)])
     return rows.transpose(2, 0, 1, 3, 4, 5)
 
 

@@ -1,18 +1,24 @@
-"""The built-in specs: data and "module:function" strings, nothing else. Standard library only."""
+"""The built-in specs, data and "module:function" strings, and what is asked of specs of several groups. Standard library only."""
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
 
-from kvzoo.errors import InputError
+from kvzoo.errors import InputError, PluginError
 from kvzoo.registry import (
     CallbackSpec,
+    Figure,
     LossSpec,
+    MetricSpec,
     ModelSpec,
     Option,
     Registry,
     SamplerSpec,
     SourceSpec,
     Spec,
+    TaskSpec,
     Term,
+    figure_of,
 )
 
 _VIDEOGAN_OPTIONS = {
@@ -325,6 +331,7 @@ LOSSES = Registry(
             kinds=("reconstructor",),
             sampler="window",
             example=".fit(clips)",
+            task="reconstruction",
         ),
         LossSpec(
             name="cross_entropy",
@@ -333,6 +340,7 @@ LOSSES = Registry(
             kinds=("classifier",),
             sampler="window",
             example=".fit(clips, labels)",
+            task="classification",
         ),
         LossSpec(
             name="binary_speed",
@@ -341,6 +349,7 @@ LOSSES = Registry(
             kinds=("classifier",),
             sampler="speed_pair",
             example=".fit(clips, labels), 1 = sped up",
+            task="speediness",
         ),
         LossSpec(
             name="adversarial",
@@ -374,7 +383,8 @@ LOSSES = Registry(
             },
             kinds=("generator",),
             sampler="window",
-            example=".fit(clips), or .fit(clips, labels) where the generator or a discriminator takes labels",
+            example=".fit(clips), or .fit(clips, labels) if the generator or a discriminator takes labels",
+            task="generation",
         ),
         LossSpec(
             name="conditional",
@@ -395,6 +405,7 @@ LOSSES = Registry(
             kinds=("translator",),
             sampler="interpolate",
             example=".fit(inputs, targets)",
+            task="translation",
         ),
     ),
 )
@@ -404,7 +415,7 @@ SOURCES = Registry(
     (
         SourceSpec(
             name="stick_actions",
-            builder="kvzoo.data.stick_actions:StickActions",
+            builder="kvzoo.data.worlds.stick_actions:StickActions",
             summary="articulated figures that wave, jump, bend and walk in still rooms, drawn as they are read",
             options={
                 "videos": Option("int", 240, "videos to draw", minimum=1),
@@ -426,7 +437,7 @@ SOURCES = Registry(
         ),
         SourceSpec(
             name="stick_anomalies",
-            builder="kvzoo.data.stick_anomalies:StickAnomalies",
+            builder="kvzoo.data.worlds.stick_anomalies:StickAnomalies",
             summary="an action in a still room that another one or an intruder interrupts, labelled frame by frame",
             options={
                 "videos": Option("int", 60, "videos to draw", minimum=1),
@@ -475,7 +486,7 @@ SOURCES = Registry(
         ),
         SourceSpec(
             name="moving_shapes",
-            builder="kvzoo.data.moving_shapes:MovingShapes",
+            builder="kvzoo.data.worlds.moving_shapes:MovingShapes",
             summary="large shapes that slide, bounce, circle and go diagonally before still walls, with their true masks",
             options={
                 "videos": Option("int", 240, "videos to draw", minimum=1),
@@ -492,7 +503,7 @@ SOURCES = Registry(
         ),
         SourceSpec(
             name="falling_bodies",
-            builder="kvzoo.data.falling_bodies:FallingBodies",
+            builder="kvzoo.data.worlds.falling_bodies:FallingBodies",
             summary="balls and tyres that bounce, fly, swing and roll as gravity has it, seen from near and from far",
             options={
                 "videos": Option("int", 240, "videos to draw", minimum=1),
@@ -507,7 +518,7 @@ SOURCES = Registry(
         ),
         SourceSpec(
             name="moving_scenes",
-            builder="kvzoo.data.moving_scenes:MovingScenes",
+            builder="kvzoo.data.worlds.moving_scenes:MovingScenes",
             summary="layered scenes like photographs in motion, with exact flow, visibility and layers",
             options={
                 "videos": Option("int", 4000, "videos to draw", minimum=1),
@@ -527,7 +538,7 @@ SOURCES = Registry(
         ),
         SourceSpec(
             name="speed_spans",
-            builder="kvzoo.data.speed_spans:SpeedSpans",
+            builder="kvzoo.data.worlds.speed_spans:SpeedSpans",
             summary="drawn videos whose spans play slowed, naturally or sped up, the speed of each frame known",
             options={
                 "world": Option("str", "stick_actions", "what is seen", choices=("stick_actions", "falling_bodies")),
@@ -689,7 +700,283 @@ SAMPLERS = Registry(
 
 CALLBACKS = Registry(CallbackSpec, ())
 
-REGISTRIES = {registry.spec_type.noun: registry for registry in (MODELS, LOSSES, SOURCES, SAMPLERS, CALLBACKS)}
+_PSNR = Figure("psnr", better="higher", panel="PSNR in dB")
+_LOSS = Figure("loss", better="lower", panel="loss")
+_ACCURACY = Figure("accuracy", better="higher", panel="accuracy")
+_PLAYERS = (
+    Figure("g_loss", better="lower", panel="loss"),
+    Figure("d_loss", better="lower", panel="loss"),
+    _ACCURACY,
+    Figure("g_norm", panel="gradient norm"),
+    Figure("d_norm", panel="gradient norm"),
+)
+_SSIM_WORDS = "mean of the frames' SSIM: Gaussian window of 11 pixels, sigma 1.5, mean of channels (scikit-image)"
+_SHARPNESS_WORDS = "mean of the frames' variance of the Laplacian (OpenCV)"
+
+
+def _translation_figures() -> Iterable[Figure]:
+    """Yield a translator's figures, and the same of what needs no model."""
+    yield Figure("psnr", "mean of the frames' PSNR, 100 at most, which equal frames get", "dB", "higher")
+    yield Figure("ssim", _SSIM_WORDS, better="higher")
+    yield Figure("sharpness", _SHARPNESS_WORDS)
+    between = "where targets lie between inputs"
+    baselines = {
+        "cross_fade": ("the linear blend of the inputs before and after", between),
+        "nearest": ("the input that is nearest in time", f"{between}, or some before and some behind"),
+        "copy_last": ("the latest input", "where targets lie behind inputs"),
+    }
+    for baseline, (words, where) in baselines.items():
+        for name in ("psnr", "ssim", "sharpness"):
+            yield Figure(f"{baseline}_{name}", f"the same of {words}", where=where)
+    yield Figure("target_sharpness", "the same of the true frames")
+
+
+TASKS = Registry(
+    TaskSpec,
+    (
+        TaskSpec(
+            name="reconstruction",
+            builder="kvzoo.tasks.reconstruction:Reconstruction",
+            summary="a clip comes back as it was",
+            example="a clip",
+            kind="reconstructor",
+            figures=(
+                Figure(
+                    "mse",
+                    "mean squared error of all values; on -1 to 1, as the loss mse has it, four times that",
+                    better="lower",
+                    title="MSE",
+                    form="{:.5f}",
+                ),
+                Figure(
+                    "psnr",
+                    "mean of the clips' PSNR, each from the error of its whole clip",
+                    "dB",
+                    "higher",
+                    title="PSNR, dB",
+                    form="{:.2f}",
+                ),
+                Figure("ssim", _SSIM_WORDS, better="higher", title="SSIM", form="{:.3f}"),
+                Figure("sharpness", f"{_SHARPNESS_WORDS}, output"),
+                Figure("input_sharpness", "the same of the input"),
+                Figure(
+                    "sharpness_ratio",
+                    "sharpness / input_sharpness: below 1 the output is blurred, above 1 it adds grain",
+                    better="nearer 1",
+                    title="sharpness ratio",
+                    form="{:.2f}",
+                ),
+            ),
+            history=(_PSNR, _LOSS),
+            best=("val_psnr", "val_loss", "loss"),
+            apps=("evaluate", "compare", "reconstruct", "anomaly", "embed", "retrieve"),
+        ),
+        TaskSpec(
+            name="translation",
+            builder="kvzoo.tasks.translation:Translation",
+            summary="frames become other frames: those between, those that follow, another picture of each",
+            example="inputs and targets, frames each",
+            kind="translator",
+            figures=tuple(_translation_figures()),
+            history=(_PSNR, *_PLAYERS, Figure("l1", better="lower"), _LOSS),
+            best=("val_psnr", "val_loss", "loss"),
+            apps=("evaluate", "interpolate", "predict"),
+        ),
+        TaskSpec(
+            name="generation",
+            builder="kvzoo.tasks.generation:Generation",
+            summary="noise, a label or an image becomes a clip like those of the data",
+            example="a clip, with its label where the generator or a discriminator takes labels",
+            kind="generator",
+            figures=(
+                Figure(
+                    "frechet_distance",
+                    "squared Fréchet distance of generated clips to one half of the real ones, in the features",
+                    better="lower",
+                ),
+                Figure("real_frechet_distance", "the same of the other half of the real ones"),
+                Figure("diversity", "mean distance between two generated clips, in the features", better="higher"),
+                Figure("real_diversity", "the same of real ones"),
+                Figure(
+                    "frechet_ratio",
+                    "frechet_distance / real_frechet_distance: 1 is as near as real clips are",
+                    better="nearer 1",
+                ),
+                Figure(
+                    "diversity_ratio",
+                    "diversity / real_diversity: near 0 the clips are all alike",
+                    better="nearer 1",
+                ),
+                Figure(
+                    "mask",
+                    "mean of the generated masks: 0 is all background, 1 all foreground",
+                    where="where the generator makes masks",
+                ),
+                Figure(
+                    "mask_iou",
+                    "overlap of mask > 0.5 with where clips move: pixels that differ from their median over time by 0.1",
+                    better="higher",
+                    where="where the generator makes masks",
+                ),
+                Figure(
+                    "class_accuracy",
+                    "share of the generated clips that the judge takes for the class asked for",
+                    better="higher",
+                    where="where a judge is asked",
+                ),
+            ),
+            history=(*_PLAYERS, Figure("diversity", better="higher"), _LOSS),
+            best=("val_loss", "diversity", "loss"),
+            clips=512,
+            apps=("evaluate", "generate"),
+            note="Losses of adversarial networks show which network is ahead, not how good the clips are.",
+        ),
+        TaskSpec(
+            name="classification",
+            builder="kvzoo.tasks.classification:Classification",
+            summary="a clip is told to be of one of some classes",
+            example="a clip and the index of its class",
+            kind="classifier",
+            figures=(
+                Figure("accuracy", "share of the clips whose highest logit is their class's", better="higher"),
+                Figure("balanced_accuracy", "mean of the classes' accuracy (scikit-learn)", better="higher"),
+                Figure("cross_entropy", "mean of the clips' (scikit-learn)", "nats", "lower"),
+            ),
+            history=(_ACCURACY, _LOSS),
+            best=("val_accuracy", "val_loss", "loss"),
+            clips=512,
+            apps=("evaluate", "judge", "embed", "retrieve"),
+        ),
+        TaskSpec(
+            name="speediness",
+            builder="kvzoo.tasks.speediness:Speediness",
+            summary="a clip at twice its speed is told from the same one at its own",
+            example="a clip and whether it is sped up; two clips of the same frames follow each other",
+            figures=(
+                Figure(
+                    "accuracy",
+                    "share of the clips, every frame (f = 1) or every second one (f = 2), that are told right; "
+                    "chance is 0.5",
+                    better="higher",
+                ),
+                Figure(
+                    "pair_accuracy",
+                    "share of the pairs of which the clip with f = 2 has the higher probability of being sped up",
+                    better="higher",
+                ),
+                Figure("cross_entropy", "mean of the clips' (scikit-learn)", "nats", "lower"),
+                *(
+                    Figure(
+                        f"{feature}_accuracy",
+                        f"a logistic regression on {words}",
+                        where="where the clips are of the run's own data",
+                    )
+                    for feature, words in (
+                        ("mean_frame", "the mean frame, grey, 16x16"),
+                        ("frame_difference", "the mean absolute difference of consecutive frames"),
+                        ("optical_flow", "the mean length of the optical flow (Farneback, OpenCV)"),
+                    )
+                ),
+            ),
+            history=(_ACCURACY, _LOSS),
+            best=("val_accuracy", "val_loss", "loss"),
+            clips=512,
+            apps=("evaluate", "speed", "speedup", "saliency", "embed", "retrieve"),
+        ),
+    ),
+)
+
+METRICS = Registry(MetricSpec, ())
+
+REGISTRIES = {
+    registry.spec_type.noun: registry for registry in (MODELS, LOSSES, SOURCES, SAMPLERS, CALLBACKS, TASKS, METRICS)
+}
+
+
+def task_of(model: ModelSpec, loss: LossSpec) -> TaskSpec:
+    """Return what a model is trained for by a loss.
+
+    The model's own word counts where its own loss trains it, then the loss's; else its kind tells.
+
+    Raises:
+        UnknownNameError: nothing has the name of that task.
+        PluginError: the plugin that offers the task does not load.
+    """
+    name = (model.task if loss.name == model.loss else "") or loss.task
+    if name:
+        return TASKS.get(name)
+    return next(entry.spec for entry in TASKS.offered() if entry.spec and entry.spec.kind == model.kind)
+
+
+def serving(app: str) -> list[str]:
+    """Return the tasks whose runs a verb takes, of those that are known without importing a plugin."""
+    return [entry.name for entry in TASKS.offered() if entry.spec and app in entry.spec.apps]
+
+
+def metrics_of(task: TaskSpec) -> list[MetricSpec]:
+    """Return the registered metrics that a task's evaluation includes: those that it names, then those that name it.
+
+    Raises:
+        UnknownNameError: the task names a metric that nobody offers.
+        PluginError: one that it names does not load. Others that do not load are left out.
+    """
+    own = [METRICS.get(name) for name in task.metrics]
+    return own + [spec for spec in _specs(METRICS) if task.name in spec.tasks and spec not in own]
+
+
+def better(column: str, task: TaskSpec | None = None) -> str:
+    """Return which values of a column of a history are better, "higher" or "lower"; "" where nobody says.
+
+    The task's figures count first, then the built-in ones, plugins', and for a figure that nobody declares what is usual.
+
+    Args:
+        column: such as val_psnr.
+        task: of the run, where it is known.
+    """
+    builtin = [entry.spec for entry in TASKS.offered() if entry.spec]
+    for tasks in filter(None, ([task] if task else [], builtin, _others(builtin))):
+        figures = [f for each in tasks for f in (*each.history, *each.figures)]
+        if figure := figure_of(column, (f for f in figures if f.better in ("higher", "lower"))):
+            return figure.better
+    metrics = [spec.figure for spec in _specs(METRICS)]
+    if figure := figure_of(column, (f for f in metrics if f.better in ("higher", "lower"))):
+        return figure.better
+    return next((which for which, endings in _USUAL.items() if column.endswith(endings)), "")
+
+
+# Endings of names, of a figure that nobody declares.
+_USUAL = {
+    "higher": ("psnr", "ssim", "accuracy", "diversity"),
+    "lower": ("loss", "l1", "mse", "error", "entropy"),
+}
+
+
+def panel(metric: str, task: TaskSpec | None = None) -> str:
+    """Return the panel of a run's curves that a metric belongs to, without "val_" or "test_NAME_"; its own name for its own."""
+    tasks = [task] if task else []
+    tasks += [entry.spec for entry in TASKS.offered() if entry.spec]
+    figures = [figure for each in tasks for figure in each.history]
+    for figure in figures:
+        if metric == figure.name:
+            return figure.panel or metric
+    for figure in figures:
+        # A discriminator's own, such as d_loss_image.
+        if figure.panel and (metric.startswith(figure.name) or metric.endswith(figure.name)):
+            return figure.panel
+    return metric
+
+
+def _others(tasks: list[TaskSpec]) -> list[TaskSpec]:
+    return [spec for spec in _specs(TASKS) if spec not in tasks]
+
+
+def _specs(registry: Registry) -> list:
+    """Return all specs of a registry; a plugin's that does not load is left out."""
+    specs = []
+    for entry in registry.offered():
+        with contextlib.suppress(PluginError):
+            specs.append(registry.load(entry))
+    return specs
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -697,15 +984,35 @@ def list_models(pattern: str = "*") -> list[str]:
 
     Args:
         pattern: shell-style wildcards, such as "*_ae".
+
+    Example:
+
+        >>> import kvzoo
+        >>> kvzoo.list_models("gru_*")
+        ['gru_ae']
     """
     return MODELS.names(pattern)
 
 
 def register(spec: Spec) -> None:
-    """Add a model, loss, source, sampler or callback from code: the same as a plugin's entry point.
+    """Add a model, loss, task, metric, source, sampler or callback from code: the same as a plugin's entry point.
 
     Raises:
-        InputError: it is no spec, or its name is taken.
+        InputError: `spec` is not a spec, or its name is taken.
+
+    Example:
+
+        >>> import kvzoo
+        >>> spec = kvzoo.ModelSpec(
+        ...     name="tiny_ae",
+        ...     kind="reconstructor",
+        ...     loss="mse",
+        ...     builder="kvzoo.models.conv3d_ae:conv3d_ae",
+        ...     options={"frames": kvzoo.Option("int", 16, "frames of a clip", minimum=1)},
+        ... )
+        >>> kvzoo.register(spec)
+        >>> kvzoo.list_models("tiny_a*")
+        ['tiny_ae']
     """
     registry = REGISTRIES.get(getattr(spec, "noun", None))
     if registry is None:

@@ -1,23 +1,43 @@
-"""Files that appear whole or not at all, and locks between processes. Standard library and filelock only."""
+"""Files and links that appear whole or not at all, and locks between processes. Standard library and filelock only."""
 
 import errno
 import json
 import os
 import secrets
+import shutil
 import socket
 import stat
 import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kvzoo.errors import WriteError, errno_in
 from kvzoo.signals import undone
 
 STEM = 40  # characters of a file's name in its temporary one; 4 bytes each stay below the 255 that a name may have
 ENDING = 16  # characters; what is longer is no ending
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
+
+
+@contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Turn an error of a write to `path` into a WriteError. Only what writes the file belongs within.
+
+    Raises:
+        WriteError: the disk is full, gone or read-only.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and errno_in(error) is None:
+            raise
+        raise WriteError(path, error) from error
 
 
 @contextmanager
@@ -42,17 +62,41 @@ def written_whole(path: str | os.PathLike, durable: bool = False):
     if mode and not stat.S_ISREG(mode):
         yield path
         return
-    temporary = _create_temporary(path)
-    with undone(remove := partial(temporary.unlink, missing_ok=True)):
-        try:
-            yield temporary
-            if durable:
-                _flush(temporary)
+    with _temporary(path, _create) as temporary:
+        yield temporary
+        if durable:
+            _flush(temporary)
+        os.replace(temporary, path)
+        if durable and os.name == "posix":
+            _flush(path.parent)
+
+
+def copy_whole(source: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Make `path` a copy of a file: where the file system has hard links, another name for it.
+
+    Args:
+        source: a file that is replaced and never changed in place, as those of `written_whole`.
+        path: of the copy; what it was before is replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        with _temporary(Path(path), partial(os.link, source)) as temporary:
             os.replace(temporary, path)
-            if durable and os.name == "posix":
-                _flush(path.parent)
-        finally:
-            remove()
+    except OSError:
+        with written_whole(path) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def link_whole(folder: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Make `path` a symbolic link to a folder; a link that was there is replaced.
+
+    Raises:
+        OSError: it cannot be written, or the file system has no links.
+    """
+    with _temporary(Path(path), partial(os.symlink, folder, target_is_directory=True)) as temporary:
+        os.replace(temporary, path)
 
 
 def check_writable(path: str | os.PathLike) -> None:
@@ -183,19 +227,30 @@ def _affixes(path: Path) -> tuple[str, str]:
     return f".{stem}.", f".part{ending}"
 
 
-def _create_temporary(path: Path) -> Path:
+@contextmanager
+def _temporary(path: Path, create: Callable[[Path], object]) -> Iterator[Path]:
+    """Yield what `create` makes under a new name beside `path`; remove it on exit if it still has that name."""
     prefix, ending = _affixes(path)
     while True:
         temporary = path.with_name(f"{prefix}{secrets.token_hex(4)}{ending}")
         try:
-            # O_EXCL: a name that exists already, be it a link that somebody planted, is not opened.
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            return temporary
+            create(temporary)
+            break
         except FileExistsError:
             continue
         except OSError as error:
             error.filename = str(path)
             raise
+    with undone(remove := partial(temporary.unlink, missing_ok=True)):
+        try:
+            yield temporary
+        finally:
+            remove()
+
+
+def _create(file: Path) -> None:
+    # O_EXCL: a name that exists already, be it a link that somebody planted, is not opened.
+    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
 
 
 def _flush(path: Path) -> None:

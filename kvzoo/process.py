@@ -1,7 +1,7 @@
-"""The process, prepared before a backend loads: oneDNN, the memory allocator, the number of threads.
+"""Prepare the process before a backend loads: oneDNN, the memory allocator, the number of threads.
 
-`import kvzoo` and the command line call `prepare`. What the user's environment says is left alone; `kvzoo doctor` prints
-what was set and why. Standard library only.
+`import kvzoo` and the command line call `prepare`. Settings of the user's environment are left alone; `kvzoo doctor`
+prints what was set and why. Standard library only.
 
 - TensorFlow leaves oneDNN off on x86 processors without AVX512-VNNI and then computes convolutions with Eigen. On an AVX2
   processor oneDNN takes 0.6 of the time of GRU-AE's training step.
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-# Flags of /proc/cpuinfo by which TensorFlow turns oneDNN on by itself.
+# Flags of /proc/cpuinfo for which TensorFlow turns oneDNN on by itself.
 ON_BY_DEFAULT = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC")
 ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
@@ -29,17 +29,17 @@ ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 TOP_PAD = 64 * 1024**2  # bytes that the heap grows by at least
 
-# What Keras imports where it is installed, for galleries of images, scikit-learn's wrappers and data frames.
+# What Keras imports if installed, for image galleries, scikit-learn wrappers and data frames.
 SIDE_PACKAGES = ("matplotlib", "sklearn", "pandas")
 
 
 class Setting(NamedTuple):
-    """One thing about the process.
+    """One setting of the process.
 
     Attributes:
-        name: what it is.
-        value: what holds now.
-        reason: why, in words.
+        name: name of the setting.
+        value: its current value.
+        reason: why it has this value, in words.
     """
 
     name: str
@@ -51,9 +51,9 @@ _settings: tuple[Setting, ...] | None = None
 
 
 def prepare() -> tuple[Setting, ...]:
-    """Prepare this process once, and return what holds and why.
+    """Prepare this process, on the first call only, and return its settings and their reasons.
 
-    Processes that this one starts inherit the environment; the allocator is set in each that imports kvzoo.
+    Child processes inherit the environment; the allocator is set in each that imports kvzoo.
 
     Example:
 
@@ -69,28 +69,35 @@ def prepare() -> tuple[Setting, ...]:
 
 @contextlib.contextmanager
 def without_side_packages() -> Iterator[None]:
-    """Within, Keras is imported without packages that take a third of its time and that no verb uses.
+    """Import Keras within this context without packages that take a third of its import time.
 
-    For the command line only: keras.visualization and keras.wrappers then count them as missing. Later imports find them.
+    For the command line only: keras.visualization and keras.wrappers treat them as missing. Later imports find them.
     """
-    hidden = [name for name in SIDE_PACKAGES if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))
+    missing = [name for name in SIDE_PACKAGES if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(missing))
     try:
         yield
     finally:
-        for name in hidden:
+        for name in missing:
             del sys.modules[name]
 
 
 def cores() -> int:
-    """Return how many processors this process may use: its affinity, and its container's limit rounded up."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of processors that this process may use: its affinity, limited by its container's quota.
+
+    Example:
+
+        >>> from kvzoo.process import cores
+        >>> cores() >= 1
+        True
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
-    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+    return count if quota is None else max(1, min(count, math.ceil(quota)))
 
 
 def processor() -> str:
-    """Return the processor's name as the system has it, such as "AMD EPYC 9B14"; its architecture where it has none."""
+    """Return the name of the processor, such as "AMD EPYC 9B14"; its architecture if the system has no name for it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
@@ -100,7 +107,7 @@ def processor() -> str:
 
 
 def cpu_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
-    """Return the processors' worth of time that the control groups around this process allow; None without a limit."""
+    """Return the number of processors that the control groups of this process allow, a fraction; None without a limit."""
     quotas = []
     for folder in _groups(root, own):
         try:
@@ -116,7 +123,7 @@ def cpu_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/
 
 
 def _groups(root: Path, own: Path) -> list[Path]:
-    """Return the folders of the control groups around this process, of version 2 and of version 1's cpu controller."""
+    """Return the folders of the control groups of this process, of version 2 and of version 1's cpu controller."""
     folders = [root, root / "cpu"]
     try:
         lines = own.read_text().splitlines()
@@ -153,7 +160,7 @@ def _onednn() -> Setting:
 
 
 def cpu_flags() -> set[str]:
-    """Return the names of this processor's features as Linux lists them; none elsewhere."""
+    """Return the feature flags of this processor as Linux lists them; empty elsewhere."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next((set(line.split(":")[1].split()) for line in file if line.startswith("flags")), set())
@@ -162,23 +169,21 @@ def cpu_flags() -> set[str]:
 
 
 def _allocator() -> Setting:
-    def untouched(reason: str) -> Setting:
-        return Setting("allocator", "as it was", reason)
+    def unchanged(reason: str) -> Setting:
+        return Setting("allocator", "unchanged", reason)
 
     if os.environ.get("MALLOC_TRIM_THRESHOLD_") or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
-        return untouched("the environment sets glibc's malloc")
+        return unchanged("the environment sets glibc's malloc")
     if any(name in os.environ.get("LD_PRELOAD", "") for name in ALLOCATORS):
-        return untouched("LD_PRELOAD brings another allocator")
+        return unchanged("LD_PRELOAD loads another allocator")
     if not _glibc():
-        return untouched(
-            f"only glibc's is known to give memory back too early; this is {platform.system()} without glibc"
-        )
+        return unchanged(f"only glibc is known to return memory too early; this is {platform.system()} without glibc")
     import ctypes
 
     mallopt = ctypes.CDLL(None).mallopt
-    # All of them, even where one is refused.
+    # Set all three, even if one is refused.
     if not all([mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, -1), mallopt(M_TOP_PAD, TOP_PAD)]):
-        return untouched("glibc refused to change it")
+        return unchanged("glibc refused to change it")
     return Setting("allocator", "keeps freed memory", "glibc would return large tensors to the system at every step")
 
 
@@ -192,9 +197,9 @@ def _glibc() -> bool:
 def _threads() -> Setting:
     quota, limit = cpu_quota(), cores()
     if quota is None or quota > limit:
-        return Setting("threads", str(limit), "one for each processor that this process may use")
+        return Setting("threads", str(limit), "one per processor that this process may use")
     for name in THREADS:
         os.environ.setdefault(name, str(limit))
     own = [f"{name}={os.environ[name]}" for name in THREADS if os.environ[name] != str(limit)]
-    kept = f"; the environment sets {', '.join(own)}" if own else ""
-    return Setting("threads", str(limit), f"the container allows {quota:g} processors' time{kept}")
+    exceptions = f"; the environment sets {', '.join(own)}" if own else ""
+    return Setting("threads", str(limit), f"the container allows {quota:g} processors' time{exceptions}")

@@ -13,13 +13,14 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from kvzoo import deprecations
 from kvzoo.errors import InputError, PluginError, UnknownNameError, did_you_mean
+from kvzoo.options import Option
 
 KINDS = {
     "reconstructor": "clip to clip",
@@ -27,48 +28,6 @@ KINDS = {
     "generator": "noise, label or image to clip",
     "classifier": "clip to logits",
 }
-
-OPTION_TYPES = (
-    "int",
-    "float",
-    "bool",
-    "str",
-    "path",
-    "size",
-    "list[int]",
-    "list[float]",
-    "list[str]",
-    "dict[str, float]",
-)
-
-
-@dataclass(frozen=True)
-class Option:
-    """One argument of a builder, as a recipe may set it.
-
-    Attributes:
-        type: one of OPTION_TYPES; `path` is a string, taken relative to the recipe; `size` is an integer, or a pair
-            [height, width] where they differ.
-        default: the reference setting; None where the builder chooses.
-        help: what it is, with its unit.
-        minimum, maximum, multiple_of, choices: what is legal, of a list's items; None where anything is.
-        required: whether a recipe must give it.
-    """
-
-    type: str
-    default: Any = None
-    help: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    multiple_of: int | None = None
-    choices: tuple | None = None
-    required: bool = False
-
-    def __post_init__(self):
-        if self.type not in OPTION_TYPES:
-            raise InputError(f"Option: type must be one of {', '.join(OPTION_TYPES)}. Received: {self.type!r}")
-        if self.choices is not None:
-            object.__setattr__(self, "choices", tuple(self.choices))
 
 
 @dataclass(frozen=True)
@@ -149,6 +108,7 @@ class ModelSpec(Spec):
     Attributes:
         kind: what the network maps, one of KINDS.
         loss: the loss that trains it when none is named.
+        task: what it is for when that loss trains it; "" where the loss says it.
         loss_options: that loss's options as this model wants them, where they differ from its defaults.
         discriminators: builders of the discriminators by name, for adversarial losses.
         maps: names of the layers whose outputs are worth seeing beside the clip, such as a mask.
@@ -168,6 +128,7 @@ class ModelSpec(Spec):
 
     kind: str = "reconstructor"
     loss: str = "mse"
+    task: str = ""
     loss_options: Mapping[str, Any] = field(default_factory=dict)
     discriminators: Mapping[str, str] = field(default_factory=dict)
     maps: tuple[str, ...] = ()
@@ -230,6 +191,7 @@ class LossSpec(Spec):
         kinds: the kinds of model that it accepts.
         sampler: the sampler that cuts its examples when a recipe names none; others must make what it makes.
         example: what `.fit` takes, in words.
+        task: what it trains models for; that of the model's kind when "".
     """
 
     group: ClassVar[str] = "kvzoo.losses"
@@ -238,10 +200,125 @@ class LossSpec(Spec):
     kinds: tuple[str, ...] = ()
     sampler: str = "window"
     example: str = ""
+    task: str = ""
 
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "kinds", tuple(self.kinds))
+
+
+BETTER = ("higher", "lower", "nearer 1", "")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number that models are judged by.
+
+    Attributes:
+        name: its key in an evaluation, or its column in history.csv without "val_" or "test_NAME_".
+        words: what it says.
+        unit: such as "dB"; "" for a plain number.
+        better: one of BETTER; "" where more of it is neither better nor worse, as of a baseline.
+        where: when an evaluation has it, in words; "" for always.
+        title: of its column where runs are compared; "" for none.
+        form: how it is written there, for `str.format`.
+        panel: of the curves that it shares with others of its unit; "" for one of its own.
+    """
+
+    name: str
+    words: str = ""
+    unit: str = ""
+    better: str = ""
+    where: str = ""
+    title: str = ""
+    form: str = "{:.4g}"
+    panel: str = ""
+
+    def __post_init__(self):
+        if self.better not in BETTER:
+            legal = ", ".join(map(repr, BETTER))
+            raise InputError(f"figure {self.name}: better must be one of {legal}. Received: {self.better!r}")
+
+    @property
+    def meaning(self) -> str:
+        """What it says, after its unit."""
+        return ", ".join(filter(None, (self.unit, self.words)))
+
+
+def figure_of(column: str, figures: Iterable[Figure]) -> Figure | None:
+    """Return the figure behind a column of a history, such as val_psnr: the longest name that ends it."""
+    matches = [f for f in figures if column == f.name or column.endswith(f"_{f.name}")]
+    return max(matches, key=lambda figure: len(figure.name), default=None)
+
+
+@dataclass(frozen=True)
+class TaskSpec(Spec):
+    """What models are trained for. Its builder is a class like `kvzoo.tasks.base.Task`.
+
+    Attributes:
+        example: what an example is, in words.
+        kind: the kind of model that it is the task of where neither loss nor model names one; "" for none.
+        figures: all that its evaluation returns.
+        history: those in a run's history that it knows: of training, of validation and of samples.
+        best: columns of the history that say how good a run is, the most telling first.
+        metrics: registered metrics that its evaluation includes.
+        clips: examples that an evaluation reads at most when nobody says how many.
+        apps: the verbs that take its runs.
+        note: a sentence below the figures of a run's report.
+    """
+
+    group: ClassVar[str] = "kvzoo.tasks"
+    noun: ClassVar[str] = "task"
+
+    example: str = ""
+    kind: str = ""
+    figures: tuple[Figure, ...] = ()
+    history: tuple[Figure, ...] = ()
+    best: tuple[str, ...] = ("val_loss", "loss")
+    metrics: tuple[str, ...] = ()
+    clips: int = 128
+    apps: tuple[str, ...] = ("evaluate",)
+    note: str = ""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("figures", "history"):
+            figures = (Figure(**f) if isinstance(f, Mapping) else f for f in getattr(self, name))
+            object.__setattr__(self, name, tuple(figures))
+        for name in ("best", "metrics", "apps"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class MetricSpec(Spec):
+    """A figure that evaluations include. Its builder is a function of arrays.
+
+    It is called for each batch as function(output, target), with the arrays that the task compares (the class of the task
+    says which), and returns a value for each example, (N,); the figure is their mean. `summary` says what it is in words.
+
+    Attributes:
+        tasks: the tasks whose evaluations include it, beside those that name it themselves.
+        unit, better, title, form: as a Figure's.
+    """
+
+    group: ClassVar[str] = "kvzoo.metrics"
+    noun: ClassVar[str] = "metric"
+
+    tasks: tuple[str, ...] = ()
+    unit: str = ""
+    better: str = ""
+    title: str = ""
+    form: str = "{:.4g}"
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "tasks", tuple(self.tasks))
+        _ = self.figure  # refuses what no figure can be
+
+    @property
+    def figure(self) -> Figure:
+        """The figure that it adds."""
+        return Figure(self.name, self.summary, self.unit, self.better, title=self.title, form=self.form)
 
 
 @dataclass(frozen=True)
@@ -471,6 +548,7 @@ class PluginRecipe:
 
 
 RECIPES = "kvzoo.recipes"
+COMMANDS = "kvzoo.commands"
 
 
 def plugin_recipes() -> list[PluginRecipe]:

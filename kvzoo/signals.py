@@ -1,4 +1,4 @@
-"""Ctrl-C, and the other signals that ask a process to end: answered at once, with nothing left half-written.
+"""Handle Ctrl-C and the other signals that end a process: at once, with nothing left half-written.
 
 A command goes through three phases:
 
@@ -25,15 +25,15 @@ NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 FIRM = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
 MOMENT = 1.0  # seconds within which another signal is the same one: a terminal and GNU timeout both send it
-PATIENCE = 0.3  # seconds that the main thread has to answer by itself
-GRACE = 5.0  # seconds that the main thread has to close its files
+PATIENCE = 0.3  # seconds for the main thread to answer by itself
+GRACE = 5.0  # seconds for the main thread to close its files
 
 _undo: list[Callable[[], object]] = []
 
 
 @contextmanager
 def undone(undo: Callable[[], object]):
-    """Within, `undo` is called if a signal ends the process without unwinding the stack."""
+    """Call `undo` if a signal ends the process within this context without unwinding the stack."""
     _undo.append(undo)
     try:
         yield
@@ -44,26 +44,30 @@ def undone(undo: Callable[[], object]):
 
 @contextmanager
 def without_ctrl_c():
-    """Within, start processes that Ctrl-C does not reach: a terminal sends it to all, and this process ends them."""
+    """Start processes within this context that Ctrl-C does not reach; this process ends them itself.
+
+    An interruption waits for the end of the context: a process that was started, but not noted yet, could not be ended.
+    """
     if os.name != "posix":
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with command.holding():
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _takes(number: int) -> bool:
-    """Return whether a signal is ours to answer; nohup ignores SIGHUP, and a caller may have a use for SIGUSR1."""
+    """Return whether to handle a signal: nohup ignores SIGHUP, and a caller may use SIGUSR1 itself."""
     return number in FIRM or signal.getsignal(number) == signal.SIG_DFL
 
 
 class Signals:
-    """While open, turns signals into a flag once there is something to save; before that they interrupt as usual.
+    """While open, turn signals into a flag once there is something to save; before that they interrupt as usual.
 
-    During the first step, which compiles, Ctrl-C interrupts and the other signals wait: whoever sends them, a scheduler
+    During the first step, which compiles, Ctrl-C interrupts and the other signals wait: the sender, a scheduler
     for instance, will want to resume the run. A second SIGINT or SIGTERM, unless it comes within a moment of the first,
     stops at once.
 
@@ -76,7 +80,7 @@ class Signals:
     def __init__(self):
         self.trains = self.saves = False
         self.received: str | None = None
-        self._firm_since: float | None = None  # when the first signal came that a person may repeat
+        self._firm_since: float | None = None  # when the first signal arrived that a person may repeat
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "Signals":
@@ -97,7 +101,7 @@ class Signals:
         return self.saves or (self.trains and (number != signal.SIGINT or self.received is not None))
 
     def flag(self, number: int) -> bool:
-        """Take note of a signal; return whether it asks to stop at once, without saving."""
+        """Record a signal; return whether it asks to stop at once, without saving."""
         now = time.monotonic()
         if self._firm_since is not None:
             return now - self._firm_since > MOMENT
@@ -112,10 +116,10 @@ class Signals:
 
 
 class Command:
-    """The signals of a process that is a command of ours.
+    """The signals of a process that runs a kvzoo command.
 
     Attributes:
-        active: whether this process is one.
+        active: whether this process runs a command.
         training: the open `Signals`, if any.
         received: whether a signal has asked the command to end.
     """
@@ -123,13 +127,13 @@ class Command:
     def __init__(self):
         self.active = self.received = False
         self.training: Signals | None = None
-        self._works = self._ended = self._raises = False
+        self._works = self._ended = self._raises = self._holds = False
         self._since = 0.0
         self._terminal = 2
         self._pipe: int | None = None  # that the interpreter writes the numbers of signals to
 
     def begin(self) -> None:
-        """Answer signals from here on."""
+        """Start to handle signals."""
         if self.active or threading.current_thread() is not threading.main_thread():
             return
         self.active = True
@@ -143,13 +147,13 @@ class Command:
         os.set_blocking(self._pipe, False)
         os.set_blocking(write, False)
         # The interpreter writes a signal's number to the pipe at once, and calls the handler when the main thread is
-        # back from what it computes in C. Whoever reads a number answers it.
+        # back from what it computes in C. The thread that reads a number answers it.
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         threading.Thread(target=self._beside_main, daemon=True).start()
 
     @contextmanager
     def loading(self):
-        """Within, a signal ends the process at once: nothing is lost by it."""
+        """Let a signal end the process at once within this context, where nothing can be lost."""
         before, self._works = self._works, False
         try:
             yield
@@ -158,15 +162,27 @@ class Command:
 
     @contextmanager
     def working(self):
-        """Within, a signal raises KeyboardInterrupt."""
+        """Let a signal raise KeyboardInterrupt within this context."""
         before, self._works = self._works, True
         try:
             yield
         finally:
             self._works = before
 
+    @contextmanager
+    def holding(self):
+        """Raise KeyboardInterrupt at the end of this context if a signal came within it."""
+        self._holds = True
+        try:
+            yield
+        finally:
+            self._holds = False
+            if self._raises:
+                self._raises = False
+                raise KeyboardInterrupt
+
     def end(self) -> None:
-        """End the process as interrupted, with what is half-written removed."""
+        """Remove half-written files and end the process with the exit code of an interruption."""
         if self._ended:
             return
         self._ended = True
@@ -180,7 +196,7 @@ class Command:
             self._answer(number)
         else:
             self._read_and_answer()
-        if self._raises:
+        if self._raises and not self._holds:
             self._raises = False
             raise KeyboardInterrupt
 
@@ -211,7 +227,7 @@ class Command:
             return
         again, self.received, self._since = self.received, True, now
         if not again:
-            self._say("Interrupted" + (" before a step was done; there is nothing to save" if self.training else ""))
+            self._say("Interrupted" + (" before the first step; there is nothing to save" if self.training else ""))
         if again or not self._works:
             self.end()
         timer = threading.Timer(GRACE, self.end)

@@ -11,12 +11,12 @@ from typing import IO, Any
 
 import h5py
 import keras
-from keras.src.backend.common.global_state import get_global_attribute, set_global_attribute
 
 from kvzoo import catalog
 from kvzoo.errors import InputError, did_you_mean
+from kvzoo.kernels import private
 from kvzoo.losses.base import VideoModel, compiled_by_xla, optimizer
-from kvzoo.recipe.resolve import check_options
+from kvzoo.options import check_options
 from kvzoo.recipe.resolve import load as load_recipe
 from kvzoo.registry import ModelSpec, load_object
 
@@ -42,8 +42,18 @@ def get(
         A model ready for `.fit`; its plain network is `model.network`.
 
     Raises:
-        InputError: an unknown name or option, a value that the model cannot have, a loss for another
-            kind of model, weights that do not fit.
+        InputError: an unknown name or option, an invalid value, a loss for another kind of model, or weights of
+            another network.
+
+    Example:
+
+        >>> import numpy as np
+        >>> import kvzoo
+        >>> model = kvzoo.get("gru_ae", frames=3, image_size=16, latent_dim=8, units=12, width=4)
+        >>> clips = np.zeros((4, 3, 16, 16, 1), np.uint8)
+        >>> history = model.fit(clips, batch_size=2, verbose=0)
+        >>> model.network.output_shape
+        (None, 3, 16, 16, 1)
     """
     spec = catalog.MODELS.get(name)
     loss = spec.loss_settings(loss)
@@ -138,7 +148,14 @@ def load(run: str | os.PathLike, precision: str | None = None) -> VideoModel:
         precision: Keras's dtype policy; the one that it was trained in when None.
 
     Raises:
-        InputError: it is no run folder, or holds no model yet.
+        InputError: `run` is not a run folder, or has no model yet.
+
+    Example:
+
+        >>> import kvzoo
+        >>> model = kvzoo.load("runs/latest")
+        >>> model.spec.name
+        'gru_ae'
     """
     weights = Path(run)
     folder = weights.parent if weights.name == "best.keras" and weights.is_file() else weights
@@ -201,14 +218,14 @@ def transfer(model: VideoModel, path: Path) -> tuple[list[str], list[str]]:
     """
     file = _weights_file(path)
     try:
-        given = {layer.name: layer for layer in _read_network(file)._flatten_layers()}
+        sources = {layer.name: layer for layer in private.layers_of(_read_network(file))}
     except Exception as error:
         raise InputError(f"weights: {file} is no network: {_reason(error)}") from error
     loaded, left = [], []
-    for layer in model.network._flatten_layers(include_self=False):
+    for layer in private.layers_of(model.network, include_self=False):
         if not layer.weights:
             continue
-        source = given.get(layer.name)
+        source = sources.get(layer.name)
         shapes = [tuple(w.shape) for w in source.weights] if source else None
         if shapes == [tuple(w.shape) for w in layer.weights]:
             layer.set_weights(source.get_weights())
@@ -259,29 +276,24 @@ def _read_network(file: Path) -> keras.Model:
         if packed := [m.filename for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]:
             raise ValueError(f"{packed[0]} in it is packed, as Keras packs none")
         with archive.open("model.weights.h5") as weights:
-            held = _check_stored(weights)
-        _check_size(json.loads(archive.read("config.json")), held)
+            size = _check_stored(weights)
+        _check_size(json.loads(archive.read("config.json")), size)
     return keras.saving.load_model(file, compile=False)
 
 
-def _check_size(config: dict, held: int) -> None:
+def _check_size(config: dict, size: int) -> None:
     """Refuse a network with more weights than its file holds, without giving one of them memory.
 
     Raises:
         ValueError: it has more.
     """
-    # Variables made in a stateless scope wait in a list, by thread, for the end of the outermost one.
-    waiting = get_global_attribute("uninitialized_variables")
-    variables: list[keras.Variable] = []
-    set_global_attribute("uninitialized_variables", variables)
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
-    finally:
-        set_global_attribute("uninitialized_variables", waiting)
+    with private.uninitialized_variables() as variables, keras.StatelessScope(initialize_variables=False):
+        if variables is None:
+            return
+        keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
     # Random layers have seeds of their own, which are few.
-    if sum(math.prod(variable.shape) for variable in variables) > held + 1000:
-        raise ValueError(f"its layers have more weights than the {held} that it holds")
+    if sum(math.prod(variable.shape) for variable in variables) > size + 1000:
+        raise ValueError(f"its layers have more weights than the {size} that it holds")
 
 
 def _check_stored(weights: Path | IO[bytes]) -> int:
@@ -291,16 +303,16 @@ def _check_stored(weights: Path | IO[bytes]) -> int:
         ValueError: it claims more than it holds.
     """
     with h5py.File(weights) as file:
-        found: list[h5py.Dataset] = []
+        arrays: list[h5py.Dataset] = []
         # Returns nothing, so that all are visited; links that lead out of the file are not followed.
-        file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(lambda _, item: arrays.append(item) if isinstance(item, h5py.Dataset) else None)
         # As Keras writes them they are not packed.
-        if sum(d.nbytes for d in found) > file.id.get_filesize():
+        if sum(d.nbytes for d in arrays) > file.id.get_filesize():
             raise ValueError("its weights claim more than it holds")
-        return sum(d.size for d in found)
+        return sum(d.size for d in arrays)
 
 
 def _reason(error: Exception) -> str:
     # Keras puts the reason last, behind the network around the layer, and a dump of the layer's configuration behind that.
-    said = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0].strip()
-    return (said or type(error).__name__).splitlines()[0]
+    reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0].strip()
+    return (reason or type(error).__name__).splitlines()[0]

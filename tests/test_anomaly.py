@@ -109,7 +109,7 @@ def test_the_overlay_has_a_picture_for_every_frame(run, tmp_path):
 def test_labels_of_a_source(run, tmp_path):
     found = anomaly(run, out=tmp_path / "out", data={"part": "test", "seconds": 4, "videos": 4}, overlay=False)
     assert set(found.auroc) == {"reconstruction error", *TRIVIAL}
-    source = kvzoo.data.stick_anomalies.StickAnomalies(videos=4, people=2, seconds=4, part="test", rooms=1)
+    source = kvzoo.data.worlds.stick_anomalies.StickAnomalies(videos=4, people=2, seconds=4, part="test", rooms=1)
     for video, scores in zip(source.videos, found.videos, strict=True):
         labels = source.frame_labels(video)
         assert (scores.labels == labels).all()
@@ -146,7 +146,7 @@ def test_rows_of_labels(run, tmp_path):
     assert [np.flatnonzero(v.labels).tolist() for v in found.videos] == [[2, 3], [*range(7, 12)], [*range(7, 12)]]
     assert [note.replace(f"{tmp_path}/", "") for note in found.notes] == [
         "labels.csv:5: repeats labels.csv:2",
-        "labels.csv: 1 row is of videos that are not scored, such as c.mkv (labels.csv:7)",
+        "labels.csv: 1 row names videos that are not scored, such as c.mkv (labels.csv:7)",
         *["labels.csv:4: stop is beyond the 12 frames of b.mkv. Received: 99"] * 2,
     ]
     for row, said in (
@@ -154,7 +154,7 @@ def test_rows_of_labels(run, tmp_path):
         ("z/9.avi,3,9", "labels.csv:3: no such video: z/9.avi; paths are relative to the CSV"),
         ("b.mkv,12,13", "labels.csv:3: start must be less than the 12 frames of "),
         (",3,9", "labels.csv:3: video: the cell is empty"),
-        ("b.mkv,3", "labels.csv:3: frame numbers with 0 <= start < stop are wanted. Received: 3, "),
+        ("b.mkv,3", "labels.csv:3: start and stop must be frame numbers with 0 <= start < stop. Received: 3, "),
         ("b.mkv,3,9,5", "labels.csv:3: more cells than columns"),
     ):
         file.write_text(f"video,start,stop\na.mkv,2,4\n{row}\n")
@@ -235,7 +235,7 @@ def test_one_bad_video_among_good_ones(run, tmp_path):
     found = anomaly(run, videos, tmp_path / "out")
     assert [v.name for v in found.videos] == [str(videos[1])]
     assert [name for name, _ in found.skipped] == [str(videos[0]), str(videos[2])]
-    assert "has 3 frames; the model takes 4" in found.skipped[0][1]
+    assert "has 3 frames; the model needs at least 4" in found.skipped[0][1]
     with pytest.raises(InputError, match=r"short\.mkv: has 3 frames"):
         anomaly(run, [videos[0], videos[2]], tmp_path / "none")
     assert not (tmp_path / "none").exists()
@@ -260,12 +260,15 @@ def test_what_is_refused(run, tmp_path):
     video, out = str(tmp_path / "a.mkv"), ("--out", str(tmp_path / "out"))
     for args, said in (
         ([tmp_path, video, *out], "not a run folder"),
-        ([run, *out], "files, or --data"),
-        ([run, video, *out, "--data", "part=test"], "not both"),
+        ([run, *out], "use either video files or --data"),
+        ([run, video, *out, "--data", "part=test"], "use either video files or --data"),
         ([run, "none.mp4", *out], "no such file"),
-        ([run, tmp_path, *out], "this is a folder"),
+        ([run, tmp_path, *out], "is a folder, not a video file"),
         ([run, video, "--out", tmp_path / "full"], "is not empty"),
-        ([run, video, *out, "--labels", tmp_path / "bad.csv"], "bad.csv:2: frame numbers with 0 <= start < stop"),
+        (
+            [run, video, *out, "--labels", tmp_path / "bad.csv"],
+            "bad.csv:2: start and stop must be frame numbers with 0 <= start < stop",
+        ),
         ([run, video, *out, "--labels", tmp_path / "columns.csv"], "stop is missing"),
         (
             [run, video, *out, "--labels", tmp_path / "others.csv"],
@@ -273,11 +276,10 @@ def test_what_is_refused(run, tmp_path):
         ),
         ([run, video, *out, "--labels", tmp_path / "no.csv"], "No such file"),
         ([run, video, *out, "--stride", "5"], "at most the model's 4 frames"),
-        ([run, video, *out, "--fit-threshold", "1.5"], "between 0 and 1"),
-        ([run, video, *out, "--fit-threshold", "0.1", "--threshold", "1"], "give one of them"),
-        ([run, video, *out, "--fit-threshold", "0.1", "--normalise"], "no threshold holds"),
-        ([run, video, *out, "--threshold", "nan"], "a finite number"),
-        ([run, video, *out, "--threshold", tmp_path / "t.json"], "a number, or a threshold.json"),
+        ([run, video, *out, "--fit-threshold", "0.1", "--threshold", "1"], "use only one of them"),
+        ([run, video, *out, "--fit-threshold", "0.1", "--normalise"], "does not support a threshold"),
+        ([run, video, *out, "--threshold", "nan"], "must be a finite number"),
+        ([run, video, *out, "--threshold", tmp_path / "t.json"], "must be a number, or a threshold.json"),
         ([run, video, *out, "--threshold", "no.json"], "No such file"),
         ([run, *out, "--data", "prat=test"], "did you mean data.part"),
     ):
@@ -295,3 +297,7 @@ def test_the_command_line(run, tmp_path, kvzoo_cli):
     assert "2 videos, 150 frames" in done.stdout
     assert "frame-level AUROC" in done.stdout
     assert all(name in done.stdout for name in TRIVIAL)
+    arguments = [run, "--data", "part=test", "--data", "videos=2", "--out", tmp_path / "json", "--no-overlay", "--json"]
+    record = json.loads(CliRunner().invoke(command, list(map(str, arguments)), catch_exceptions=False).stdout)
+    assert [video["frames"] for video in record["videos"]] == [75, 75]
+    assert record == json.loads((tmp_path / "out" / "anomaly.json").read_text())

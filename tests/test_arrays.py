@@ -77,6 +77,18 @@ def test_targets_weights_and_validation_data_are_checked_too(reconstructor):
         )
 
 
+def test_weights_of_classes_are_for_classifiers(reconstructor):
+    assert refusal(reconstructor.fit, CLIPS, class_weight={0: 1.0}).startswith(
+        "fit: class_weight: the loss mse knows no classes; use sample_weight"
+    )
+    clips, labels = np.zeros((6, 16, 32, 32, 3), np.uint8), np.arange(6) % 3
+    classifier = kvzoo.get("tiny_c3d", classes=3, frames=16, image_size=32)
+    legal = "fit: class_weight: a dict from class indices 0..2 to weights is required. Received: "
+    for weights in ({5: 1.0}, "balanced"):
+        assert refusal(classifier.fit, clips, labels, class_weight=weights) == f"{legal}{weights!r}"
+    classifier.fit(clips, labels, class_weight={0: 1.0, 1: 2.0, 2: 3.0}, verbose=0)
+
+
 def test_weights_as_a_column_mean_the_same(reconstructor):
     weights = np.arange(6.0)
     flat, column = (

@@ -77,7 +77,7 @@ def test_check_says_what_failed_and_how_to_see_it():
 
 def test_check_refuses_what_is_no_row_and_no_model():
     for args, said in (
-        (["sound", "--row", "shapes"], "--row shapes: one of spec, parameters, "),
+        (["sound", "--row", "shapes"], "--row shapes: unknown row; did you mean shape"),
         (["soud"], "unknown model 'soud'; did you mean sound"),
     ):
         done = CliRunner().invoke(cli, ["plugin", "check", *args])

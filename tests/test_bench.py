@@ -41,7 +41,7 @@ def test_each_built_in_model_is_measured_at_a_recipe_for_a_cpu():
 
 @pytest.mark.slow
 def test_the_verb_writes_a_csv_and_json(kvzoo_cli, tmp_path):
-    done = kvzoo_cli("bench", "tiny*", "--csv", tmp_path / "b.csv", "--json")
+    done = kvzoo_cli("bench", "tiny*", "--out", tmp_path / "b.csv", "--json")
     assert done.returncode == 0, done.stderr
     (row,) = csv.DictReader((tmp_path / "b.csv").open())
     (record,) = json.loads(done.stdout)
@@ -51,7 +51,7 @@ def test_the_verb_writes_a_csv_and_json(kvzoo_cli, tmp_path):
 def test_wrong_input_is_refused(kvzoo_cli, tmp_path):
     for arguments, message in (
         (["bench", "gru_ea"], "did you mean gru_ae?"),
-        (["bench", "gru_ae", "--csv", "nowhere/x.csv"], "no such folder"),
+        (["bench", "gru_ae", "--out", "nowhere/x.csv"], "no such folder"),
     ):
         done = kvzoo_cli(*arguments, cwd=tmp_path)
         assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1

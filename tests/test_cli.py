@@ -4,18 +4,22 @@ import csv
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import av
+import click
 import pytest
 from click.testing import CliRunner
 
 import kvzoo
 from kvzoo import catalog
 from kvzoo.cli.data import synth
+from kvzoo.cli.group import Verb
+from kvzoo.cli.verbs import SECTIONS, cli
 from kvzoo.run.folder import LOCK
 
 SMALL = "model: gru_ae\ndata: {source: stick_actions}\nfit: {steps: 5}\n"
@@ -59,6 +63,153 @@ def test_help_names_every_verb(args, kvzoo_cli):
     assert {"list", "info", "fit", "resume", "evaluate", "reconstruct", "anomaly", "data", "doctor"} <= {
         words[0] for words in lines if words
     }
+
+
+def test_help_has_a_section_for_each_kind_of_verb(kvzoo_cli):
+    lines = kvzoo_cli("--help").stdout.splitlines()
+    assert [line for line in lines if line.endswith(":") and not line.startswith(" ")] == [
+        "Options:",
+        *(f"{title}:" for title in SECTIONS),
+    ]
+    columns = {
+        line.index(text) for verbs in SECTIONS.values() for text in verbs.values() for line in lines if text in line
+    }
+    assert len(columns) == 1  # summaries stand in one column
+    assert all(text[0].isupper() and text[-1].isalpha() for verbs in SECTIONS.values() for text in verbs.values())
+
+
+def verbs(group: click.Group = cli, before: str = "") -> dict[str, click.Command]:
+    """Return all verbs and sub-verbs by name."""
+    every = {}
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        every |= verbs(command, f"{before}{name} ") if isinstance(command, click.Group) else {before + name: command}
+    return every
+
+
+def test_an_option_means_the_same_in_every_verb():
+    every = verbs()
+    assert all(isinstance(command, Verb) for command in every.values())
+    options = {
+        name: {spelling: option for option in command.params for spelling in option.opts if spelling[0] == "-"}
+        for name, command in every.items()
+    }
+    for name, known in options.items():
+        assert {"-q", "--quiet", "-v", "--verbose"} <= known.keys(), name
+        assert ("-o" in known) == ("--set" in known), name
+        if "--out" in known:
+            assert known["--out"].metavar in ("FILE", "DIR"), name
+        if "--overwrite" in known:
+            assert "--out" in known and known["--overwrite"].is_flag, name
+        for spelling in {"-o", "--data"} & known.keys():
+            assert known[spelling].multiple and known[spelling].metavar == "KEY=VALUE", name
+        for option in known.values():
+            assert not isinstance(option.type, (click.types.IntParamType, click.types.FloatParamType)) or isinstance(
+                option.type, (click.IntRange, click.FloatRange)
+            ), f"{name} {option.name}: any number"
+            assert option.help[0].isupper() and option.help.endswith((".", ").")), f"{name} {option.name}"
+    having = {
+        spelling: {name for name in options if spelling in options[name]} for spelling in ("--backend", "--json", "-o")
+    }
+    light = {"list", "info", "explain", "runs", "report", "data synth", "data prepare", "data check", "plugin new"}
+    assert having["--backend"] == every.keys() - light
+    assert having["-o"] == {"explain", "fit", "resume", "data synth", "data prepare", "data check"}
+    assert having["--json"] == {
+        *("list", "info", "explain", "runs", "evaluate", "compare", "anomaly", "speed", "retrieve", "data check"),
+        *("plugin list", "plugin check", "bench", "doctor"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("generate run --out a.gif --count 0", "0 is not in the range 1<=x<=4096"),
+        ("generate run --out a.gif --seed -1", "-1 is not in the range x>=0"),
+        ("interpolate run v.mp4 --out a.mp4 --factor 33", "33 is not in the range 2<=x<=32"),
+        ("predict run v.mp4 --out a.mp4 --frames 0", "0 is not in the range x>=1"),
+        ("anomaly run v.mp4 --out a --fit-threshold 1.5", "1.5 is not in the range 0<x<1"),
+        ("speed run v.mp4 --out a --stride 0", "0 is not in the range x>=1"),
+        ("speedup run v.mp4 --out a.mp4 --rate 0.5", "0.5 is not in the range x>=1"),
+        ("speedup run v.mp4 --out a.mp4 --smooth 0", "0.0 is not in the range x>0"),
+        ("embed run v.mp4 --out a.npz --stride 0", "0 is not in the range x>=1"),
+        ("retrieve run v.mp4 videos --top 0", "0 is not in the range x>=1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(args, message):
+    done = CliRunner().invoke(cli, args.split())
+    assert done.exit_code == 2 and message in done.output
+
+
+def test_old_spellings_of_options_work_with_a_warning(tmp_path):
+    (tmp_path / "there.html").touch()
+    for args in (["--html", "{}"], ["--html={}"]):
+        args = [arg.format(tmp_path / "there.html") for arg in args]
+        done = CliRunner().invoke(cli, ["data", "check", "stick_actions", *args])
+        assert done.stderr == "kvzoo: --html is deprecated; use --out\n"
+        assert str(done.exception) == f"{tmp_path / 'there.html'} already exists; use --overwrite to replace it"
+    done = CliRunner().invoke(cli, ["bench", "gru_ae", "--csv", str(tmp_path / "none" / "a.csv")])
+    assert done.stderr == "kvzoo: --csv is deprecated; use --out\n" and "no such folder" in str(done.exception)
+    assert "--csv" not in CliRunner().invoke(cli, ["bench", "--help"]).output
+
+
+def test_set_is_o(kvzoo_cli, tmp_path):
+    short, long = (kvzoo_cli("explain", "gru_ae", option, "fit.steps=7", "--json") for option in ("-o", "--set"))
+    assert short.returncode == long.returncode == 0 and short.stdout == long.stdout
+    assert {"key": "fit.steps", "value": 7, "origin": "-o fit.steps=7"} in json.loads(long.stdout)
+
+
+def test_a_dry_run_says_what_would_run_and_makes_nothing(kvzoo_cli, tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "model: {name: gru_ae, frames: 3, image_size: 16, channels: 1, latent_dim: 8, units: 12, width: 4}\n"
+        "data: {source: stick_actions, videos: 8, people: 4, seconds: 0.5, validation: 0.25}\nfit: {steps: 3}\n"
+    )
+    options = ["--seed", "5", "--set", "fit.steps=7", "--backend", "tensorflow", "-v"]
+    done = kvzoo_cli("fit", "r.yaml", "--dry-run", *options, cwd=tmp_path, env={"KERAS_BACKEND": "none"})
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if re.match(r"[a-z]+  ", line))
+    assert rows["folder"] == "runs/r-1" and rows["backend"] == "tensorflow"
+    assert re.fullmatch(r"[\d,]+ trainable", rows["parameters"])
+    assert rows["training"] == "6 videos, 72 frames; 1 group" and rows["validation"] == "2 videos, 24 frames; 1 group"
+    recipe = {" ".join(line.split()) for line in done.stdout.splitlines()}
+    assert {"seed: 5 # -o fit.seed=5", "steps: 7 # -o fit.steps=7"} <= recipe
+    assert re.search(r"^Keras \S+ on tensorflow, loaded in \d", done.stderr, re.MULTILINE)  # --verbose
+    assert [file.name for file in tmp_path.iterdir()] == ["r.yaml"]
+
+
+def test_a_backend_that_is_not_installed_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", None)  # as Python marks what cannot be imported
+    done = CliRunner().invoke(cli, ["fit", "gru_ae", "--backend", "jax"])
+    assert str(done.exception) == "--backend jax: not installed; pip install 'kvzoo[jax]'"
+    done = CliRunner().invoke(cli, ["fit", "gru_ae", "--backend", "theano"])
+    assert done.exit_code == 2 and "'theano' is not one of 'tensorflow', 'jax', 'torch'" in done.output
+
+
+@pytest.mark.parametrize("args", [["-q", "data", "synth"], ["data", "synth", "--quiet"]])
+def test_quiet_leaves_only_results_warnings_and_errors(args, kvzoo_cli, tmp_path):
+    options = ["stick_actions", "--out", "a", "--size", "16", "--seed", "1", "-o", "videos=2", "-o", "seconds=0.2"]
+    done = kvzoo_cli(*args, *options, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(list(tmp_path.rglob("*.mp4"))) == 2
+    done = kvzoo_cli(*args, *options, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "kvzoo: --out a: is not empty\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("kvzoo re", ["resume", "report", "reconstruct", "retrieve"]),
+        ("kvzoo data pr", ["prepare"]),
+        ("kvzoo fit --ba", ["--backend"]),
+        ("kvzoo fit --backend t", ["tensorflow", "torch"]),
+    ],
+)
+def test_bash_completes_verbs_options_and_choices(words, completions, kvzoo_cli):
+    environment = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_KVZOO_COMPLETE": "bash_complete"}
+    code = "import sys; sys.argv = ['kvzoo']; from kvzoo.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, text=True, capture_output=True, timeout=60
+    )
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == completions, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -123,8 +274,9 @@ def test_list_json(kvzoo_cli):
 def test_list_takes_a_pattern(kvzoo_cli):
     assert "gru_ae" in [row["name"] for row in json.loads(kvzoo_cli("list", "gru*", "--json").stdout)]
     assert json.loads(kvzoo_cli("list", "zz*", "--json").stdout) == []
-    nothing = kvzoo_cli("list", "zz*")
-    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", "no model matches 'zz*'\n")
+    nothing = kvzoo_cli("list", "gru_a")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert nothing.stderr.startswith("kvzoo: no model matches 'gru_a'; did you mean gru_ae")
 
 
 def test_info(kvzoo_cli):
@@ -159,6 +311,10 @@ def test_info_json_is_the_spec(spec, kvzoo_cli):
     [
         (["lst"], "No such command 'lst'"),
         (["list", "--jsn"], "No such option"),
+        (["fti"], "No such command 'fti'; did you mean fit?"),
+        (["data", "prepaer"], "No such command 'prepaer'; did you mean prepare?"),
+        (["fit", "r.yaml", "--setps", "3"], "No such option --setps; did you mean -o fit.steps=…?"),
+        (["list", "-q", "-v"], "--quiet and --verbose exclude each other"),
         (["info"], "Missing argument 'NAME'"),
         (["info", "gru_a"], "unknown name 'gru_a'; did you mean gru_ae"),
         (["info", "stik_actions"], "unknown name 'stik_actions'; did you mean stick_actions"),
@@ -168,12 +324,12 @@ def test_info_json_is_the_spec(spec, kvzoo_cli):
         (["fit", "no_such"], "no_such: no such recipe"),
         (["fit", "gru_a"], "gru_a: no such recipe; did you mean gru_ae"),
         (["fit", "a" * 5000], "no such recipe"),
-        (["fit", "."], ".: a recipe file is wanted, this is a folder"),
+        (["fit", "."], ".: is a folder, not a recipe file"),
         (["fit", "r.yaml", "-o", "fit.stps=3"], "-o fit.stps=3: fit.stps: unknown key; did you mean fit.steps"),
-        (["fit", "r.yaml", "-o", "fit.steps"], "-o fit.steps: key=value is wanted, such as fit.steps=50"),
+        (["fit", "r.yaml", "-o", "fit.steps"], "-o fit.steps: must be key=value, such as fit.steps=50"),
         (["fit", "r.yaml", "-o", "model=gru_a"], "-o model=gru_a: model.name: unknown model 'gru_a'; did you mean"),
-        (["fit", "r.yaml", "-o", "model.image_size=50"], "model.image_size: should be a multiple of 16. Received: 50"),
-        (["fit", "r.yaml", "-o", "fit.steps=3\nx"], "fit.steps: should be a valid integer"),
+        (["fit", "r.yaml", "-o", "model.image_size=50"], "model.image_size: must be a multiple of 16. Received: 50"),
+        (["fit", "r.yaml", "-o", "fit.steps=3\nx"], "fit.steps: must be a valid integer"),
         (["fit", "r.yaml", "-o", b"fit.\xff=3"], "unable to parse"),
         (["resume"], "Missing argument 'RUN'"),
         (["resume", "no_such"], "no_such: not a run folder: no recipe.lock.yaml in it"),
@@ -183,7 +339,10 @@ def test_info_json_is_the_spec(spec, kvzoo_cli):
             ["data", "synth", "stick_action", "--out", "x"],
             "unknown source 'stick_action'; did you mean stick_actions",
         ),
-        (["data", "synth", "strips", "--out", "x"], "strips reads files; a built-in source that draws is wanted"),
+        (
+            ["data", "synth", "strips", "--out", "x"],
+            "strips reads files; choose a synthetic source, such as stick_actions",
+        ),
         (["data", "synth", "stick_actions", "--out", "x", "--size", "33"], "even number of pixels. Received: 33"),
         (["data", "synth", "stick_actions", "--out", "x", "--size", "8"], "8 is not in the range 16<=x<=1024"),
         (
@@ -191,7 +350,7 @@ def test_info_json_is_the_spec(spec, kvzoo_cli):
             "vidoes: unknown key; did you mean videos",
         ),
         (["data", "synth", "stick_actions", "--out", "x", "-o", "videos=0"], "greater than or equal to 1. Received: 0"),
-        (["data", "synth", "stick_actions", "--out", "x", "-o", "videos"], "key=value is wanted"),
+        (["data", "synth", "stick_actions", "--out", "x", "-o", "videos"], "must be key=value"),
         (["data", "synth", "stick_actions", "--out", "x", "-o", "videos=["], "not YAML"),
         (["data", "synth", "stick_actions", "--out", "x", "-o", "actions=[fly]"], "unknown action 'fly'"),
         (["data", "synth", "stick_actions", "--out", "r.yaml"], "--out r.yaml: is a file"),

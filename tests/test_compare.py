@@ -16,12 +16,12 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 import kvzoo
-from kvzoo.apps.compare import PAGE, check, compare, write_page
+from kvzoo.apps.compare import PAGE, check_request, compare, write_page
 from kvzoo.cli.compare import command
 from kvzoo.errors import InputError, Interrupted
 from kvzoo.run.evaluate import evaluate
 from kvzoo.run.folder import LOCK
-from kvzoo.run.training import Progress
+from kvzoo.run.progress import Progress
 
 RECIPE = """
 model: {name: gru_ae, frames: 3, image_size: 16, latent_dim: 8, units: 12, width: 4}
@@ -174,6 +174,8 @@ def test_the_command_prints_and_writes(wide, narrow, tmp_path):
     assert [run["name"] for run in record["runs"]] == ["wide", "narrow"]
     assert record["runs"][0]["figures"]["psnr"] > 0
     assert len(Elements((tmp_path / PAGE).read_text()).all("img")) == 1
+    with pytest.raises(InputError, match=f"{PAGE} already exists; use --overwrite to replace it"):
+        CliRunner().invoke(command, arguments, catch_exceptions=False)
 
 
 def test_other_clips_are_refused_by_name(wide, changed):
@@ -185,7 +187,7 @@ def test_other_clips_are_refused_by_name(wide, changed):
 def test_other_sizes_are_refused_by_name_before_anything_is_read(wide, changed):
     longer = changed(wide, model={"frames": 4, "channels": 3})
     with pytest.raises(InputError, match=r"different conditions: frames \(3, 4\), channels \(1, 3\)$"):
-        check([wide, longer], ".")
+        check_request([wide, longer], ".")
 
 
 def test_costs_of_other_batches_do_not_stand_in_one_column(wide, changed):
@@ -200,9 +202,9 @@ def test_a_page_too_large_loses_bits_and_then_clips_and_says_so(compared, page, 
     uris = [a["src"] for a in Elements(page).all("img")] + [a["srcset"] for a in Elements(page).all("source")]
     monkeypatch.setattr("kvzoo.apps.compare.PICTURES", sum(map(len, uris)) // 3)
     found = Elements(write_page(compared, tmp_path).read_text(encoding="utf-8"))
-    assert "compressed with loss" in found.words and "did not fit on the page: 1." in found.words
+    assert "compressed with loss" in found.words and "omitted to keep the page small: 1." in found.words
     assert len(found.all("img")) == 1
-    assert "compressed with loss" not in page and "did not fit" not in page
+    assert "compressed with loss" not in page and "Clips omitted" not in page
 
 
 def test_a_run_without_timing_shows_a_dash(wide, narrow, tmp_path):
@@ -215,16 +217,16 @@ def test_a_run_without_timing_shows_a_dash(wide, narrow, tmp_path):
 
 def test_what_cannot_be_compared_is_refused(wide, narrow, tmp_path):
     for runs, message in (
-        ([wide], "at least two runs"),
+        ([wide], "at least 2 runs"),
         ([wide, wide.parent / "wide"], "is the same run as"),
         ([wide, tmp_path], "not a run folder"),
     ):
         with pytest.raises(InputError, match=message):
             compare(runs)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="no folder that can be written to"):
+    with pytest.raises(InputError, match="not a writable folder"):
         compare([wide, narrow], out=tmp_path / "file")
-    with pytest.raises(InputError, match=r"1 to 8.*Received: 9"):
+    with pytest.raises(InputError, match=r"from 1 to 8.*Received: 9"):
         compare([wide, narrow], clips=9)
 
 

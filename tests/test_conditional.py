@@ -192,7 +192,7 @@ def test_paper_at_test_time_is_the_network_in_training_and_leaves_no_trace():
             {"discriminators": {"discriminator": "conditional_reference:translator"}},
             "the discriminator discriminator's inputs must be named inputs",
         ),
-        ({"g_steps": 0}, {}, "g_steps: should be greater than or equal to 1"),
+        ({"g_steps": 0}, {}, "g_steps: must be greater than or equal to 1"),
         ({"test_time": "papr"}, {}, "'inference' or 'paper'"),
     ],
 )

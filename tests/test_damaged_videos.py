@@ -359,7 +359,7 @@ def test_frames_beyond_reason_are_not_decoded(tmp_path):
     patched(small, "a.avi", b"strf", 8, struct.pack("<ii", 20_000, 10_000))
     small.unlink()
     (skipped,) = Videos(str(tmp_path)).skipped
-    assert skipped == Skipped("a.avi", "frames of 20000x10000 pixels; 67 million are read at most")
+    assert skipped == Skipped("a.avi", "frames of 20000x10000 pixels; the limit is 67 million")
 
 
 def test_thousands_of_files_in_one_folder(tmp_path):

@@ -20,9 +20,9 @@ from kvzoo.data import source as source_module
 from kvzoo.data.pipeline import Clips, FixedExamples, batches, open_data
 from kvzoo.data.samplers import Window
 from kvzoo.data.source import BrokenVideo, Source, Video, regroup, resample, split, square
-from kvzoo.data.stick_actions import StickActions
 from kvzoo.data.strips import Strips
 from kvzoo.data.videos import Videos, open_video
+from kvzoo.data.worlds.stick_actions import StickActions
 from kvzoo.errors import InputError
 
 
@@ -107,7 +107,7 @@ def test_unusable_strips_are_skipped_with_a_reason(tmp_path):
     assert [v.name for v in source.videos] == ["good.png"]
     reasons = {s.name: s.reason for s in source.skipped}
     assert sorted(reasons) == ["cut.png", "empty.png", "text.jpg", "wrong.png"]
-    assert reasons["wrong.png"] == "30x8 pixels do not divide into square frames"
+    assert reasons["wrong.png"] == "30x8 pixels cannot be divided into square frames"
     assert reasons["empty.png"] == "the file is empty"
     assert reasons["text.jpg"] == "not an image"
     assert not any(str(tmp_path) in reason or "\n" in reason for reason in reasons.values())
@@ -460,15 +460,15 @@ def test_csv_cuts_and_labels(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("file,start\na.mp4,0\n", r":1: a column `path` is wanted. Received: file, start"),
-        ("", r":1: a column `path` is wanted"),
+        ("file,start\na.mp4,0\n", r":1: the column `path` is missing. Received: file, start"),
+        ("", r":1: the column `path` is missing"),
         ("path\n", "no rows"),
         ("path,lable\na.mp4,x\n", r":1: unknown column 'lable'; did you mean label\?"),
-        ("path,start\na.mp4,0\na.mp4,1:30\n", r":3: start: seconds are wanted. Received: '1:30'"),
-        ("path,end\na.mp4,-1\n", r":2: end: seconds are wanted. Received: '-1'"),
-        ("path,start,end\na.mp4,2,1\n", r":2: end: more than start \(2\) is wanted. Received: 1"),
+        ("path,start\na.mp4,0\na.mp4,1:30\n", r":3: start: must be a number of seconds, at least 0. Received: '1:30'"),
+        ("path,end\na.mp4,-1\n", r":2: end: must be a number of seconds, at least 0. Received: '-1'"),
+        ("path,start,end\na.mp4,2,1\n", r":2: end: must be greater than start \(2\)\. Received: 1"),
         ("path,label\na.mp4,x,y\n", r":2: more cells than columns"),
-        ("path,label\n,x\n", r":2: path: a file is wanted"),
+        ("path,label\n,x\n", r":2: path: must be a file"),
     ],
 )
 def test_csv_errors_name_the_line(tmp_path, text, words):
@@ -546,7 +546,7 @@ def listed(groups: list[str]) -> list[Video]:
 def test_no_group_is_on_both_sides(groups, share, seed):
     videos = listed(groups)
     if len(set(groups)) == 1:
-        with pytest.raises(InputError, match="one group only"):
+        with pytest.raises(InputError, match="there is only one"):
             split(videos, share, seed)
         return
     training, held_out = split(videos, share, seed)
@@ -563,7 +563,7 @@ def test_split_by_names():
     assert split(videos, 0.0, 0) == (videos, [])
     with pytest.raises(InputError, match=r"no group 'ana'; did you mean anna\?; groups: anna, bob, carl"):
         split(videos, ["ana"], 0)
-    with pytest.raises(InputError, match="nothing is left to train on"):
+    with pytest.raises(InputError, match="none remains for training"):
         split(videos, ["anna", "bob", "carl"], 0)
 
 
@@ -577,7 +577,7 @@ def test_regroup():
     assert [v.group for v in regroup(videos, r"(person\d+)_")] == ["person0", "person0", "person1", "person1"]
     assert {v.group for v in regroup(videos, r"person\d+")} == {"person0", "person1"}
     for pattern in (r"car\d", r"person(x)?"):
-        with pytest.raises(InputError, match=r"data\.group: .* finds nothing in 'bend/person0_original\.png'"):
+        with pytest.raises(InputError, match=r"data\.group: .* does not match 'bend/person0_original\.png'"):
             regroup(videos, pattern)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 
 import av
@@ -11,9 +12,9 @@ from PIL import Image
 from test_data import damage, picture, write_strip, write_video, x264
 from test_store import run
 
-from kvzoo.data.check import check
-from kvzoo.data.stick_actions import StickActions
+from kvzoo.data.check import scan
 from kvzoo.data.strips import Strips
+from kvzoo.data.worlds.stick_actions import StickActions
 from kvzoo.errors import InputError
 
 
@@ -55,7 +56,7 @@ def rows_of(said: str) -> dict[str, list[str]]:
 
 
 def test_what_is_said(folder, tmp_path):
-    said = run("check", folder, "--recipe", "gru_ae_16", "--html", tmp_path / "sheet.html")
+    said = run("check", folder, "--recipe", "gru_ae_16", "--out", tmp_path / "sheet.html")
     rows = rows_of(said)
     assert (
         rows["source"] == ["videos"]
@@ -86,20 +87,33 @@ def test_short_clips_and_labels_are_told(tmp_path):
     rows = rows_of(said)
     assert rows["groups"] == ["person0 (2), person1 (1), person2 (1)"]
     assert "2 of 4 clips can be used; 16 frames are needed" in rows["recipe"][0]
-    assert "1 classes, the model wants" in rows["recipe"][-1]
+    assert "1 classes, but the model has" in rows["recipe"][-1]
 
 
 def test_clips_that_are_only_similar_are_no_duplicates():
     drawn = StickActions(videos=24, people=3, rooms=1, seconds=1.0)
-    findings = check(drawn, drawn.videos)
-    assert len(findings.seen) == 24 and findings.duplicates == findings.mirrors == ()
+    findings = scan(drawn, drawn.videos)
+    assert len(findings.clips) == 24 and findings.duplicates == findings.mirrors == ()
 
 
 def test_mirrors_of_real_clips_are_found(real_data):
     source = Strips(str(real_data / "actions"))
-    findings = check(source, source.videos)
+    findings = scan(source, source.videos)
     wanted = {(v.name, v.name.replace("mirror", "original")) for v in source.videos if "mirror" in v.name}
     assert set(findings.mirrors) == wanted and len(wanted) == 28 and not findings.duplicates
+
+
+def test_json_is_the_report(tmp_path):
+    for name in ("person0_0", "person1_0"):
+        write_strip(tmp_path / "c" / f"{name}.png", np.full((9, 8, 8, 3), 60, np.uint8))
+    (tmp_path / "c" / "text.png").write_text("hello")
+    record = json.loads(run("check", tmp_path, "--group", r"(person\d)", "--recipe", "tiny_c3d", "--json"))
+    assert record["report"]["clips"] == "2" and "16 frames are needed" in record["report"]["recipe"][0]
+    assert [(clip["frames"], clip["label"], clip["group"], clip["motion"]) for clip in record["clips"]] == [
+        (9, "c", "person0", 0.0),
+        (9, "c", "person1", 0.0),
+    ]
+    assert len(record["duplicates"]) == 1 and [each["name"] for each in record["skipped"]] == ["c/text.png"]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +122,8 @@ def test_mirrors_of_real_clips_are_found(real_data):
         (["/none/here"], "no such file or folder"),
         (["stick_actons"], "did you mean stick_actions"),
         (["{folder}", "--recipe", "gru_aee"], "did you mean gru_ae"),
-        (["{folder}", "--html", "{folder}"], "is a folder"),
+        (["{folder}", "--out", "{folder}"], "is a folder"),
+        (["{folder}", "--out", "{folder}/text.mp4"], "text.mp4 already exists; use --overwrite to replace it"),
         (["{folder}", "-o", "cvs=1"], "cvs"),
     ],
 )

@@ -11,8 +11,9 @@ import pytest
 import kvzoo
 from kvzoo import catalog, deprecations
 from kvzoo.errors import InputError, UnknownNameError
+from kvzoo.options import check_options
 from kvzoo.recipe.explain import explained_run
-from kvzoo.recipe.resolve import check_options, current, load
+from kvzoo.recipe.resolve import current, load
 from kvzoo.registry import ModelSpec, Option, SourceSpec
 from kvzoo.run import checkpoint
 from kvzoo.run.fit import _check_changes
@@ -112,7 +113,7 @@ def test_unknown_options_get_the_nearest_new_name(tmp_path):
 
 def test_values_under_old_names_are_checked_where_they_stand(tmp_path):
     recipe = RECIPE.format(steps="critic_steps").replace("3", "0")
-    with pytest.raises(InputError, match="x.yaml:4:3: loss.discriminator_steps: should be greater than or equal to 1"):
+    with pytest.raises(InputError, match="x.yaml:4:3: loss.discriminator_steps: must be greater than or equal to 1"):
         load(write(tmp_path, recipe))
 
 

@@ -168,9 +168,9 @@ def test_a_flat_input_has_no_ratio(run, tmp_path):
     ("data", "clips", "said"),
     [
         ({"vidoes": 4}, 1, r"data\.vidoes: unknown key; did you mean data\.videos"),
-        ({"videos": "four"}, 1, r"data\.videos: should be a valid integer. Received: 'four'"),
+        ({"videos": "four"}, 1, r"data\.videos: must be a valid integer. Received: 'four'"),
         ({"source": "strip"}, 1, "unknown source 'strip'; did you mean strips"),
-        ({"source": "strips"}, 1, r"data\.path: wanted, not given"),
+        ({"source": "strips"}, 1, r"data\.path: required key is missing"),
         ({"source": "strips", "path": "no_such"}, 1, "no such file or folder: .*no_such"),
         ({"validation": 0.5}, 1, r"data\.validation: has no use here"),
         ({"tests": {}}, 1, r"data\.tests: has no use here"),
@@ -235,7 +235,7 @@ except InputError as error:
 def test_a_kind_without_an_evaluation_is_refused(in_process, tmp_path):
     (tmp_path / LOCK).write_text("model: judge\ndata: {source: stick_actions}\nfit: {steps: 1}\n")
     said = in_process(OTHER_KIND.replace("{path!r}", repr(str(tmp_path))))
-    assert "judge is a translator; compare fits these kinds of model: reconstructor" in said
+    assert "judge was trained for translation; compare is for reconstruction" in said
 
 
 def test_the_table_names_every_figure_and_condition(run, own):
@@ -262,7 +262,7 @@ def test_the_command_line_refuses_in_one_line(run, kvzoo_cli, tmp_path):
     for args, said in (
         ([tmp_path / "none"], "not a run folder"),
         ([run.path, "--data", "vidoes=4"], "did you mean data.videos"),
-        ([run.path, "--data", "seed"], "--data seed: key=value is wanted"),
+        ([run.path, "--data", "seed"], "--data seed: must be key=value"),
         ([run.path, "--clips", "0"], "0 is not in the range"),
     ):
         done = kvzoo_cli("evaluate", *args)

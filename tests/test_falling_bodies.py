@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvzoo.data import falling_bodies as fb
-from kvzoo.data.falling_bodies import FPS, KINDS, MOTIONS, FallingBodies
 from kvzoo.data.source import resample
-from kvzoo.data.stick_rooms import to_pixels
+from kvzoo.data.worlds import falling_bodies as fb
+from kvzoo.data.worlds.falling_bodies import FPS, KINDS, MOTIONS, FallingBodies
+from kvzoo.data.worlds.stick_rooms import to_pixels
 from kvzoo.errors import InputError
 
 GRAVITY = 9.81

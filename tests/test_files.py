@@ -1,5 +1,6 @@
 """Whole writes and locks: what other processes, threads, links and odd names cannot break."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,7 +8,8 @@ import threading
 
 import pytest
 
-from kvzoo.files import Locked, WriterLock, leftovers, written_whole
+from kvzoo.errors import InputError, WriteError
+from kvzoo.files import Locked, WriterLock, copy_whole, leftovers, link_whole, writing, written_whole
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -50,6 +52,46 @@ def test_planted_links_are_not_followed(tmp_path, monkeypatch):
         temporary.write_text("new")
     assert victim.read_text() == "precious" and (tmp_path / "a.txt").read_text() == "new"
     assert not (tmp_path / "a.txt").is_symlink()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_copies_and_links_replace_what_was_there_and_follow_nothing(tmp_path, monkeypatch):
+    source, copy, victim = tmp_path / "a.npz", tmp_path / "best.npz", tmp_path / "victim"
+    source.write_text("one")
+    victim.write_text("precious")
+    copy.symlink_to(victim)
+    for _ in range(2):  # the second time it is another name of the same file already
+        copy_whole(source, copy)
+    with written_whole(source) as temporary:
+        temporary.write_text("two")
+    assert (copy.read_text(), victim.read_text(), copy.is_symlink()) == ("one", "precious", False)
+
+    def no_links(*arguments):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", no_links)
+    copy_whole(source, copy)
+    assert copy.read_text() == "two" and not os.path.samefile(source, copy)
+    for name in ("run-1", "run-2"):
+        (tmp_path / name).mkdir()
+        link_whole(name, tmp_path / "latest")
+    assert os.readlink(tmp_path / "latest") == "run-2"
+    assert sorted(os.listdir(tmp_path)) == ["a.npz", "best.npz", "latest", "run-1", "run-2", "victim"]
+
+
+def test_an_error_of_writing_names_the_file_and_the_reason(tmp_path):
+    for error, number, reason in (
+        (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC, "No space left on device"),
+        (RuntimeError("file write failed: errno = 28, error message = 'x'"), errno.ENOSPC, "No space left on device"),
+        (OSError("encoder error -2"), errno.EIO, "Input/output error (encoder error -2)"),
+    ):
+        with pytest.raises(WriteError) as raised, writing(tmp_path / "a.png"), writing(tmp_path):
+            raise error
+        assert str(raised.value) == f"{tmp_path}: cannot be written: {reason}"
+        assert (raised.value.errno, raised.value.strerror, raised.value.filename) == (number, reason, str(tmp_path))
+        assert isinstance(raised.value, InputError) and isinstance(raised.value, OSError)
+    with pytest.raises(KeyError, match="theirs"), writing(tmp_path):
+        raise KeyError("theirs")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names in bytes and modes of files")

@@ -14,7 +14,7 @@ from kvzoo.cli.evaluate import command as evaluate_command
 from kvzoo.cli.generate import command
 from kvzoo.errors import InputError
 from kvzoo.run.evaluate import Asked, evaluate
-from kvzoo.run.samples import to_frames
+from kvzoo.tasks.generation import to_frames
 
 DATA = "{source: stick_actions, videos: 24, people: 6, seconds: 1, actions: [walk, bend], validation: 0.5}"
 FIT = "{steps: 2, batch_size: 2, sample_every: 1, validation_clips: 2}"
@@ -130,7 +130,7 @@ def test_labels_and_images_take_turns(runs, tmp_path):
     Image.new("RGB", (16, 16), "red").save(tmp_path / "red.png")
     files = [tmp_path / "wide.png", tmp_path / "red.png"]
     made = generate(runs / "videogan_image", tmp_path / "c.npz", 4, images=files)
-    assert made.notes == (f"{files[0]}: 30x20, cut to its centred square and resized to 16x16",)
+    assert made.notes == (f"{files[0]}: 30x20, cropped to its centred square and resized to 16x16",)
     assert (made.clips[0] == made.clips[2]).all() and (made.clips[0] != made.clips[1]).any()
 
 
@@ -162,17 +162,16 @@ def test_what_is_refused(runs, tmp_path):
     out = ("--out", str(tmp_path / "a.gif"))
     for args, said in (
         ([tmp_path, *out], "not a run folder"),
-        ([runs / "tiny_c3d", *out], "generate fits these kinds of model: generator"),
-        ([runs / "videogan", *out, "--count", "0"], "1 to 4096 clips"),
+        ([runs / "tiny_c3d", *out], "tiny_c3d was trained for classification; generate is for generation"),
         ([runs / "videogan", *out, "--label", "walk"], "videogan takes no label"),
         ([runs / "videogan", *out, "--image", tmp_path / "text.png"], "videogan takes no image"),
-        ([runs / "videogan", *out, "--count", "1", "--interpolate"], "at least two clips"),
+        ([runs / "videogan", *out, "--count", "1", "--interpolate"], "--count must be at least 2"),
         ([runs / "videogan_label", *out, "--label", "wolk"], "did you mean walk?"),
-        ([runs / "videogan_image", *out], "give one"),
+        ([runs / "videogan_image", *out], "required option is missing"),
         ([runs / "videogan_image", *out, "--image", tmp_path / "none.png"], "no such file"),
         ([runs / "videogan_image", *out, "--image", tmp_path / "text.png"], "cannot be read as an image"),
-        ([runs / "videogan", "--out", tmp_path / "a.avi"], "ends in"),
-        ([runs / "videogan", "--out", tmp_path / "there.gif"], "--overwrite replaces it"),
+        ([runs / "videogan", "--out", tmp_path / "a.avi"], "must end in"),
+        ([runs / "videogan", "--out", tmp_path / "there.gif"], "use --overwrite to replace it"),
         ([runs / "videogan", "--out", tmp_path / "no" / "a.gif"], "no such folder"),
     ):
         done = CliRunner().invoke(command, list(map(str, args)))

@@ -13,11 +13,12 @@ from rich.console import Console
 
 import kvzoo
 from kvzoo.errors import InputError
-from kvzoo.run import training
+from kvzoo.run import progress as progress_module
 from kvzoo.run.feed import TrainingExamples
 from kvzoo.run.folder import RunFolder
+from kvzoo.run.progress import Progress
+from kvzoo.run.timing import Timing
 from kvzoo.run.tracking import tracked
-from kvzoo.run.training import Progress, Timing
 
 RECIPE = """
 model: {name: gru_ae, frames: 3, image_size: 16, latent_dim: 8, units: 12, width: 4}
@@ -149,7 +150,7 @@ def test_the_live_line_says_rate_losses_and_waiting(monkeypatch, caplog):
         assert "step 1200/1500 4.17 steps/s, 6% waiting " in line and ":" in line
         assert ("loss_0 0.125" in line) == (width == 80)
     # In a log a line a minute within a long interval, and no more.
-    monkeypatch.setattr(training, "EVERY", 0.05)
+    monkeypatch.setattr(progress_module, "EVERY", 0.05)
     plain = Progress(1000, 0)
     plain.pace = (12.0, 0.0)
     with caplog.at_level("INFO", logger="kvzoo"):

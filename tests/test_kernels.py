@@ -8,6 +8,7 @@ import kvzoo
 from kvzoo.errors import InputError
 from kvzoo.kernels import private
 from kvzoo.kernels.few_filters import widen
+from kvzoo.run.reproducible import deterministic_ops, seeded
 
 
 def tiny():
@@ -28,7 +29,7 @@ def fast():
 
 
 def kernels_of(model) -> set[str]:
-    methods = [layer.call for layer in model.network._flatten_layers()] + [model.optimizer.update_step]
+    methods = [layer.call for layer in private.layers_of(model.network)] + [model.optimizer.update_step]
     return {method.__module__ for method in methods if method.__module__.startswith("kvzoo")}
 
 
@@ -50,17 +51,103 @@ def test_other_values_are_refused(monkeypatch, value):
         tiny()
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="most kernels are TensorFlow's")
-@pytest.mark.parametrize(
-    ("name", "value"), [("FLATTEN_LAYERS", None), ("VARIABLE_INDEX", None), ("ADAM_SLOTS", ("_gone", "_velocities"))]
-)
-def test_a_private_name_that_is_gone_is_warned_of_once(monkeypatch, caplog, fast, name, value):
+def gone(monkeypatch, caplog, name: str, value):
+    """Take a private name away; return what is warned of from now on."""
     monkeypatch.setattr(private, name, value)
     monkeypatch.setattr(private, "_warned", set())
+    caplog.clear()
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "kvzoo"]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="most kernels are TensorFlow's")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("VARIABLE_INDEX", "_gone"), ("ADAM_SLOTS", ("_gone", "_velocities")), ("FLATTEN_LAYERS", "_gone")],
+)
+def test_a_kernel_does_without_a_private_name(monkeypatch, caplog, fast, name, value):
+    warnings = gone(monkeypatch, caplog, name, value)
     again, _ = trained(), tiny()
-    warnings = [record.getMessage() for record in caplog.records if record.name == "kvzoo"]
-    assert len(warnings) == 1 and "uses stock Keras instead" in warnings[0]
+    assert len(warnings()) == 1 and warnings()[0].startswith(f"Keras {keras.__version__} has no ")
+    assert "_gone; kvzoo " in warnings()[0]
     np.testing.assert_allclose(fast[0], again[0], rtol=1e-4)
+
+
+def test_layers_are_found_by_public_names_too(monkeypatch, caplog):
+    inner = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Conv2D(2, 1)])
+    x = keras.Input((3, 4, 4, 2))
+    network = keras.Model(
+        x,
+        keras.layers.Bidirectional(keras.layers.GRU(2))(
+            keras.layers.Reshape((3, -1))(keras.layers.TimeDistributed(inner)(x))
+        ),
+    )
+    layers = {id(layer) for layer in private.layers_of(network)}
+    assert private.layers_of(network)[0] is network and network not in private.layers_of(network, include_self=False)
+    warnings = gone(monkeypatch, caplog, "FLATTEN_LAYERS", "_gone")
+    found = private.layers_of(network)
+    assert {id(layer) for layer in found} == layers and len(found) == len(layers) and found[0] is network
+    assert [id(layer) for layer in private.layers_of(network, include_self=False)] == [id(layer) for layer in found[1:]]
+    assert len(warnings()) == 1
+
+
+def test_a_schedule_is_found_by_public_names_too(monkeypatch, caplog):
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5)
+    scheduled, plain = keras.optimizers.Adam(schedule), keras.optimizers.Adam(0.25)
+    assert private.learning_rate_of(scheduled) is schedule
+    assert float(private.learning_rate_of(plain)) == 0.25
+    warnings = gone(monkeypatch, caplog, "LEARNING_RATE", "_gone")
+    assert float(private.learning_rate_of(scheduled)(10)) == pytest.approx(0.25)
+    assert float(private.learning_rate_of(plain)) == pytest.approx(0.25)
+    assert len(warnings()) == 1 and "_gone; kvzoo makes schedules anew" in warnings()[0]
+
+
+def test_without_a_layer_s_nodes_none_follows_it(monkeypatch, caplog):
+    x = keras.Input((2,))
+    dense, norm = keras.layers.Dense(2), keras.layers.BatchNormalization()
+    keras.Model(x, norm(dense(x)))
+    assert private.consumers_of(dense) == [norm]
+    warnings = gone(monkeypatch, caplog, "OUTBOUND_NODES", "_gone")
+    assert private.consumers_of(dense) == private.consumers_of(norm) == [] and len(warnings()) == 1
+
+
+def test_without_keras_s_global_state_models_still_load_and_seeds_hold(monkeypatch, caplog, tmp_path):
+    def drawn():
+        with seeded(7):
+            return keras.ops.convert_to_numpy(keras.random.normal((3,))).tolist()
+
+    model, numbers = tiny(), drawn()
+    model.save(tmp_path / "a.keras")
+    warnings = gone(monkeypatch, caplog, "GLOBAL_STATE", "keras.src.gone")
+    assert drawn() == numbers and drawn() == numbers
+    again = kvzoo.get("tiny_c3d", weights=tmp_path / "a.keras", frames=4, image_size=16, width=4)
+    for a, b in zip(model.network.get_weights(), again.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(warnings()) == 1 and "has no keras.src.gone; kvzoo " in warnings()[0]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's own")
+def test_without_tensorflow_s_private_modules_ops_stay_deterministic(monkeypatch, caplog):
+    import tensorflow as tf
+
+    before = private.op_determinism()
+    with deterministic_ops():
+        assert private.op_determinism() is True
+    assert private.op_determinism() is before
+    tf.random.set_seed(3)
+    assert private.tf_seed() == 3
+    warnings = gone(monkeypatch, caplog, "TF_CONFIG", "tensorflow.python.gone")
+    try:
+        with deterministic_ops():
+            pass
+        assert private.op_determinism() is None
+        monkeypatch.setattr(private, "TF_CONTEXT", "tensorflow.python.away")
+        assert private.tf_seed() is None and private.tf_seed() is None
+    finally:
+        monkeypatch.undo()
+        if not before:
+            private.disable_op_determinism()
+    assert [name in text for name, text in zip(("python.gone", "python.away"), warnings(), strict=True)] == [True, True]
+    assert warnings()[0].startswith(f"TensorFlow {tf.__version__} has no ")
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="this kernel is TensorFlow's")

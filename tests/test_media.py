@@ -137,7 +137,7 @@ def test_names_of_files_and_pages(tmp_path):
     with pytest.raises(InputError, match="at most 255 bytes. Received: 304"):
         check_file(tmp_path / f"{'x' * 300}.mp4", (".mp4",), False)
     (tmp_path / "file").touch()
-    for out, said in (("file", "is a file"), ("file/a", "no folder that can be written to"), ("x" * 300, "255 bytes")):
+    for out, said in (("file", "is a file"), ("file/a", "not a writable folder"), ("x" * 300, "255 bytes")):
         with pytest.raises(InputError, match=said):
             check_folder(tmp_path / out)
 

@@ -83,9 +83,9 @@ def test_linked_folders_are_entered_once(tmp_path):
     reasons = {s.name: s.reason for s in opened.skipped}
     assert reasons.pop("bend/self.mp4")
     assert reasons == {
-        "walk": "a folder that is read already, under another name",
-        "bend/loop": "a link to a folder that it lies in",
-        "up": "a link to a folder that it lies in",
+        "walk": "a folder that was already read under another name",
+        "bend/loop": "a link to a folder that contains it",
+        "up": "a link to a folder that contains it",
         "bend/gone.mp4": "no such file",
     }
     assert source_for(data) == "videos" and len(Videos(str(tmp_path / "data" / "run")).videos) == 1
@@ -222,7 +222,7 @@ def test_pages_of_an_image_are_frames(tmp_path, ending):
     assert values(source, video, [4, 1]) == [80, 20] and not source.faults(video)
     if ending == "tif":  # elsewhere only the first page is read, and the others are named
         for other in (Strips(str(tmp_path), frames_per_image=1), Pairs(str(tmp_path), str(tmp_path))):
-            assert ("s/a.tif", "4 further pages are left out") in [(s.name, s.reason) for s in other.skipped]
+            assert ("s/a.tif", "further pages ignored: 4") in [(s.name, s.reason) for s in other.skipped]
         small = Image.new("RGB", (4, 4))  # a preview is no frame
         images[0].save(tmp_path / "s" / "a.tif", save_all=True, append_images=[small])
         assert Frames(str(tmp_path)).videos[0].frames == 2
@@ -234,8 +234,7 @@ def test_further_pages_of_a_png_are_named(tmp_path):
     source = Frames(str(tmp_path))
     assert values(source, source.videos[0]) == [0, 1, 2, 3]
     assert (
-        source.faults_in_words(source.videos[0])
-        == "frames with faults: 1, such as 0002.png: 1 further pages are left out"
+        source.faults_in_words(source.videos[0]) == "frames with faults: 1, such as 0002.png: further pages ignored: 1"
     )
 
 
@@ -250,7 +249,7 @@ def test_a_bad_image_loses_one_frame(tmp_path, caplog):
     wanted[2 * CHUNK :] = [2 * CHUNK - 1] * 6
     assert values(source, video, [CHUNK]) == [CHUNK - 1]  # whatever was read before
     assert values(source, video) == wanted
-    words = "frames with faults: 10, such as 0000.png: not an image; the frame before is shown"
+    words = "frames with faults: 10, such as 0000.png: not an image; replaced by the frame before"
     assert source.faults_in_words(video) == words
     assert f"broken: s: {words}" in run("check", tmp_path / "data", "--source", "frames")
     out = tmp_path / "a.h5"
@@ -268,7 +267,7 @@ def test_faults_are_not_forgotten_where_preparing_was_cut(tmp_path):
     done = prepare(source, source.videos, tmp_path / "whole.h5", settings, "x", workers=1)
     work.mkdir()
     (work / "plan.json").write_text('{"made_from": "x"}')
-    (work / "0000000.faults").write_text('{"3": "0003.png: not an image; the frame before is shown"}')
+    (work / "0000000.faults").write_text('{"3": "0003.png: not an image; replaced by the frame before"}')
     np.zeros(2 * CHUNK * 64, np.uint8).tofile(work / "0000000-000000000.frames")
     assert prepare(source, source.videos, cut, settings, "x", workers=1) == done
     assert len(done.skipped) == 1 and not work.exists()
@@ -322,7 +321,7 @@ def test_gaps_are_told_in_one_line(tmp_path, caplog):
 def test_images_beside_videos_are_not_left_out_silently(messy, caplog):
     with caplog.at_level(logging.WARNING, "kvzoo"):
         assert source_for(messy) == "videos"
-    assert "its 6 images are left out" in caplog.text
+    assert "its 6 images are ignored" in caplog.text
 
 
 def test_blanks_around_cells(tmp_path):
@@ -348,5 +347,5 @@ def test_a_store_is_read_where_the_system_cannot_read_at_a_place(tmp_path, monke
     assert [number(frame) for frame in frames] == [5, 6, 7, 19]
     with open(tmp_path / "a.h5", "r+b") as file:
         file.truncate(store.begin + 4 * 32 * 32 * 3)
-    with pytest.raises(BrokenVideo, match="the store was cut short"):
+    with pytest.raises(BrokenVideo, match="the store is truncated"):
         store.read(store.videos[0], [5, 6], 32, 3)

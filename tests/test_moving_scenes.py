@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from kvzoo.data import moving_scenes
-from kvzoo.data.moving_scenes import MovingScenes, _from_layer, _to_layer
+from kvzoo.data.worlds import moving_scenes
+from kvzoo.data.worlds.moving_scenes import MovingScenes, _from_layer, _to_layer
 
 SIZE = 64
 COUNT = 24

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from kvzoo.data import moving_shapes
-from kvzoo.data.moving_shapes import FORMS, FPS, MOTIONS, MovingShapes, background, position
 from kvzoo.data.source import resample
+from kvzoo.data.worlds import moving_shapes
+from kvzoo.data.worlds.moving_shapes import FORMS, FPS, MOTIONS, MovingShapes, background, position
 from kvzoo.errors import InputError
 
 

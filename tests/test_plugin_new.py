@@ -80,17 +80,17 @@ def test_its_own_tests_pass(kind, made):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("", "a name of small letters"),
-        ("My-zoo", "a name of small letters"),
-        ("1st", "a name of small letters"),
-        ("a--b", "a name of small letters"),
-        ("../up", "a name of small letters"),
-        ("lambda", "a name of small letters"),
-        ("gru-ae", "the model 'gru_ae' is kvzoo's already"),
-        ("mse", "the loss 'mse' is kvzoo's already"),
-        ("gru-ae-paper", "the recipe 'gru_ae_paper' is kvzoo's already"),
-        ("numpy", "a Python module 'numpy' is installed already"),
-        ("random", "a Python module 'random' is installed already"),
+        ("", "must consist of lower-case letters"),
+        ("My-zoo", "must consist of lower-case letters"),
+        ("1st", "must consist of lower-case letters"),
+        ("a--b", "must consist of lower-case letters"),
+        ("../up", "must consist of lower-case letters"),
+        ("lambda", "must consist of lower-case letters"),
+        ("gru-ae", "the model 'gru_ae' already exists in kvzoo"),
+        ("mse", "the loss 'mse' already exists in kvzoo"),
+        ("gru-ae-paper", "the recipe 'gru_ae_paper' already exists in kvzoo"),
+        ("numpy", "a Python module 'numpy' is already installed"),
+        ("random", "a Python module 'random' is already installed"),
     ],
 )
 def test_a_name_that_cannot_be_one_is_refused(name, said, tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ FAULTS = {
     "gru_ae": (None, "", "the name 'gru_ae' is taken by kvzoo itself; fault-gru-ae:gru_ae works"),
     "no_backend": (None, "import paddle\ndef build(): pass", "No module named 'paddle'"),
     "no_module": ("", "", "No module named 'not_there_at_all'"),
-    "slow": ("import time\ntime.sleep(10)\n", "", "to import, and every command that names it waits for that"),
+    "slow": ("import time\ntime.sleep(10)\n", "", "to import, and every command that names it waits for it"),
     "exits": ("import sys\nprint('hello from a plugin')\nsys.exit(0)", "", "SystemExit: 0"),
     "tensorflow_at_top": ("import tensorflow\n", "", "module imports keras and tensorflow"),
 }
@@ -157,7 +157,7 @@ def test_plugin_list_on_the_command_line(tmp_path, kvzoo_cli):
         "distribution": "odd",
         "version": "1.0",
         "state": "broken",
-        "error": "its process ended with exit code 7 while it was loaded: last words",
+        "error": "its process ended with exit code 7 while loading: last words",
     }
     assert (rows["other"]["state"], rows["other"]["error"]) == ("blocked", None)
     table = kvzoo_cli("plugin", "list", "--quick", env=env)
@@ -181,7 +181,7 @@ def test_a_plugin_that_hangs_is_left(tmp_path, monkeypatch):
     registry._entry_points.cache_clear()
     (row,) = [row for row in states(seconds=2) if row.state != "blocked"]
     registry._entry_points.cache_clear()
-    assert (row.name, row.state, row.error) == ("hangs", "broken", "does not load within 2 s")
+    assert (row.name, row.state, row.error) == ("hangs", "broken", "did not load within 2 s")
 
 
 def test_fifty_plugins_cost_one_look_at_the_metadata(tmp_path, in_process):
@@ -253,12 +253,12 @@ def test_a_plugins_recipe_is_found_by_name(shipped, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("shared", "shipped by two plugins, my-zoo and other-zoo; name it my-zoo:shared or other-zoo:shared"),
+        ("shared", "two plugins ship a recipe 'shared': my-zoo and other-zoo; use my-zoo:shared or other-zoo:shared"),
         ("wavs", "no such recipe; did you mean waves"),
         ("locked", "no such recipe"),
         ("locked-out:locked", "no such recipe"),
         ("my-zoo:nothing", "no such recipe"),
-        ("my_zoo", "a recipe file is wanted, this is a folder"),
+        ("my_zoo", "is a folder, not a recipe file"),
     ],
 )
 def test_a_recipe_that_is_not_to_be_had(name, said, shipped, monkeypatch):

@@ -171,7 +171,7 @@ REFUSED = {
         model("{name: flow_interpolator, image_size: [32, 20]}"),
         "1:34",
         "model.image_size",
-        "[height, width], of at least 8 and divisible by 8, is required. Received: [32, 20]",
+        "must be an integer or [height, width], at least 8 and divisible by 8. Received: [32, 20]",
     ),
     "a list for a mapping": (model("[gru_ae]"), "1:1", "model", "Received: ['gru_ae']"),
     "a word for a list": (SMALL + "callbacks: x\n", "5:1", "callbacks", "list. Received: 'x'"),
@@ -201,17 +201,17 @@ REFUSED = {
         "fit.optimizer.learning_rate.name",
         "{'a': 1}",
     ),
-    "model without a name": (model("{width: 8}"), "1:1", "model.name", "the name of a model is wanted"),
+    "model without a name": (model("{width: 8}"), "1:1", "model.name", "must be the name of a model"),
     "source without a name": (data("{videos: 8}"), "2:1", "data.source", "stick_actions"),
     "image size": (
         model("{name: gru_ae, image_size: 50}"),
         "1:23",
         "model.image_size",
-        "should be a multiple of 16. Received: 50",
+        "must be a multiple of 16. Received: 50",
     ),
-    "channels": (model("{name: gru_ae, channels: 2}"), "1:23", "model.channels", "1 or 3 is wanted. Received: 2"),
+    "channels": (model("{name: gru_ae, channels: 2}"), "1:23", "model.channels", "must be 1 or 3. Received: 2"),
     "path not there": (data("{source: strips, path: not_here}"), "2:24", "data.path", "no such file or folder: /"),
-    "path not given": (data("{source: strips}"), "2:1", "data.path", "wanted, not given"),
+    "path not given": (data("{source: strips}"), "2:1", "data.path", "required key is missing"),
     "path of a test set": (
         data("{source: stick_actions, tests: {far: {source: strips, path: not_here}}}"),
         "2:61",
@@ -239,14 +239,24 @@ REFUSED = {
     ),
     "validation of one": (data("{source: stick_actions, validation: 1}"), "2:31", "data.validation", "Received: 1"),
     "steps and epochs": (fit("epochs: 3"), "5:3", "fit.epochs", "either steps or epochs"),
-    "neither steps nor epochs": (SMALL.replace("steps: 50", "seed: 1"), "3:1", "fit", "steps or epochs are wanted"),
-    "no fit": ("model: gru_ae\ndata: {source: stick_actions}\n", "1:1", "fit", "steps or epochs are wanted"),
-    "no model": ("data: {source: stick_actions}\nfit: {steps: 1}\n", "1:1", "model", "wanted, not given"),
+    "neither steps nor epochs": (
+        SMALL.replace("steps: 50", "seed: 1"),
+        "3:1",
+        "fit",
+        "required key is missing: steps or epochs",
+    ),
+    "no fit": (
+        "model: gru_ae\ndata: {source: stick_actions}\n",
+        "1:1",
+        "fit",
+        "required key is missing: steps or epochs",
+    ),
+    "no model": ("data: {source: stick_actions}\nfit: {steps: 1}\n", "1:1", "model", "required key is missing"),
     "learning rate": (
         fit("optimizer: {name: adam, learning_rate: fast}"),
         "5:27",
         "fit.optimizer.learning_rate",
-        "a number from 0 or a schedule {name: …} is wanted. Received: 'fast'",
+        "must be a number, at least 0, or a schedule {name: …}. Received: 'fast'",
     ),
     "negative learning rate": (
         fit("optimizer: {name: adam, learning_rate: -1}"),
@@ -266,7 +276,7 @@ REFUSED = {
         + "  optimizer: {name: sgd, learning_rate: {name: CosineDecay, initial_learning_rate: 1}}\n",
         "5:26",
         "fit.optimizer.learning_rate.decay_steps",
-        "wanted where fit.epochs is given",
+        "required key is missing (no default with fit.epochs)",
     ),
     "two kinds of clipping": (
         fit("optimizer: {name: adam, clipnorm: 1, clipvalue: 1}"),
@@ -281,10 +291,10 @@ REFUSED = {
         "values",
     ),
     "home of nobody": (data("{source: strips, path: ~nobody_at_all/x}"), "2:24", "data.path", "no such"),
-    "key given twice": (SMALL + "  steps: 60\n", "5:3", "fit.steps", "given twice"),
-    "section given twice": (SMALL + "model: gru_ae\n", "5:1", "model", "given twice"),
-    "lock that is no mapping": (SMALL + "lock: 3\n", "5:1", "lock", "a mapping is wanted"),
-    "extends no path": (SMALL + "extends: [a]\n", "5:1", "extends", "a path is wanted"),
+    "key given twice": (SMALL + "  steps: 60\n", "5:3", "fit.steps", "duplicate key"),
+    "section given twice": (SMALL + "model: gru_ae\n", "5:1", "model", "duplicate key"),
+    "lock that is no mapping": (SMALL + "lock: 3\n", "5:1", "lock", "must be a mapping"),
+    "extends no path": (SMALL + "extends: [a]\n", "5:1", "extends", "must be a path"),
     "extends nothing": (SMALL + "extends: gone.yaml\n", "5:1", "extends", "no such file: /"),
     "extends a null byte": (SMALL + 'extends: "a\\0b"\n', "5:1", "extends", "no such file"),
     "extends too long a name": (SMALL + f"extends: {'a' * 5000}\n", "5:1", "extends", "no such file"),
@@ -316,10 +326,10 @@ def test_a_loss_for_another_kind_of_model(write):
     catalog.register(LossSpec(name="judging", builder="m:f", kinds=("classifier", "generator")))
     path = write(SMALL + "loss: judging\n")
     assert refusal(path) == (
-        f"{path}:5:1: loss: the loss judging trains classifier and generator models; gru_ae is a reconstructor"
+        f"{path}:5:1: loss: the loss judging supports only classifier and generator models; gru_ae is a reconstructor"
     )
     message = refusal(write(model("judge")), ["loss=mse"])
-    assert message == "-o loss=mse: loss: the loss mse trains reconstructor models; judge is a classifier"
+    assert message == "-o loss=mse: loss: the loss mse supports only reconstructor models; judge is a classifier"
     assert load(write(model("judge")))["loss"] == {"name": "judging"}
 
 
@@ -430,7 +440,7 @@ class TestExtends:
     def test_a_childs_mistake_is_said_at_the_childs_place(self, write):
         write(RICH, "parent.yaml")
         path = write("extends: parent.yaml\nmodel:\n  image_size: 50\n")
-        assert refusal(path).startswith(f"{path}:3:3: model.image_size: should be a multiple of 16")
+        assert refusal(path).startswith(f"{path}:3:3: model.image_size: must be a multiple of 16")
 
     def test_a_replaced_mistake_is_none(self, write):
         write(SMALL.replace("50", "many"), "parent.yaml")
@@ -469,20 +479,20 @@ class TestOverrides:
 
     @pytest.mark.parametrize("override", ["fit.steps", "", "=3", " =3", "fit.steps:3"])
     def test_no_key_or_no_value(self, override, write):
-        assert refusal(write(SMALL), [override]) == f"-o {override}: key=value is wanted, such as fit.steps=50"
+        assert refusal(write(SMALL), [override]) == f"-o {override}: must be key=value, such as fit.steps=50"
 
     @pytest.mark.parametrize(
         ("override", "said"),
         [
             ("fit.stps=3", "fit.stps: unknown key; did you mean fit.steps"),
             ("fit..steps=3", "fit.: unknown key"),
-            ("fit.steps.x=3", "fit.steps: should be a valid integer. Received: {'x': 3}"),
-            ("fit.steps=many", "fit.steps: should be a valid integer. Received: 'many'"),
-            ("fit=3", "fit: should be a valid dictionary"),
+            ("fit.steps.x=3", "fit.steps: must be a valid integer. Received: {'x': 3}"),
+            ("fit.steps=many", "fit.steps: must be a valid integer. Received: 'many'"),
+            ("fit=3", "fit: must be a valid dictionary"),
             ("model=gru_a", "model.name: unknown model 'gru_a'; did you mean gru_ae"),
             ("extends=x.yaml", "extends: unknown key"),
             ("lock.data=x", "lock: unknown key"),
-            ("callbacks.0=x", "callbacks: should be a valid list"),
+            ("callbacks.0=x", "callbacks: must be a valid list"),
         ],
     )
     def test_mistakes_are_said_at_the_override(self, override, said, write):
@@ -558,9 +568,9 @@ class TestText:
     @pytest.mark.parametrize(
         ("text", "place", "said"),
         [
-            ("", ":1:1", "a recipe is a mapping of keys to values. Received: NoneType"),
-            ("- a\n", ":1:1", "a recipe is a mapping of keys to values. Received: list"),
-            ("just words", ":1:1", "a recipe is a mapping of keys to values. Received: str"),
+            ("", ":1:1", "a recipe must be a mapping of keys to values. Received: NoneType"),
+            ("- a\n", ":1:1", "a recipe must be a mapping of keys to values. Received: list"),
+            ("just words", ":1:1", "a recipe must be a mapping of keys to values. Received: str"),
             ("model: [", ":1:9", "not YAML: "),
             ("model: gru_ae\n\tfit: 3\n", ":2:1", "not YAML: found character '\\t'"),
             ("a: 1\n---\nb: 1\n", ":2:1", "not YAML: but found another document"),
@@ -571,16 +581,16 @@ class TestText:
             ("fit: &f {steps: 1}\ndata: *f\n", ":1:6", "anchors and aliases are not allowed"),
             ("fit: *f", ":1:6", "not YAML: found undefined alias"),
             ("<<: {a: 1}\n", ":1:1", "is not allowed"),
-            ("{fit: 1, 2: 3}", ":1:10", "keys are words. Received: 2"),
-            ("? [a]\n: 3", ":1:3", "keys are words. Received: ['a']"),
-            ("fit: {a: {b: 1, b: 2}}", ":1:17", "fit.a.b: given twice"),
+            ("{fit: 1, 2: 3}", ":1:10", "keys must be strings. Received: 2"),
+            ("? [a]\n: 3", ":1:3", "keys must be strings. Received: ['a']"),
+            ("fit: {a: {b: 1, b: 2}}", ":1:17", "fit.a.b: duplicate key"),
             ("fit: !!int x", ":1:6", "not YAML: "),
             ("fit: !!bool x", ":1:6", "not YAML: "),
             ("fit: !!float ''", ":1:6", "not YAML: "),
             (f"fit: {'9' * 5000}", ":1:6", "not YAML: "),
             ("fit: a\x07b", "", "not YAML: unacceptable character #x0007"),
-            ("a: " + "[" * 3000 + "]" * 3000, "", "not a recipe: nested too deep"),
-            ("a: " + "{a: " * 3000 + "}" * 3000, "", "not a recipe: nested too deep"),
+            ("a: " + "[" * 3000 + "]" * 3000, "", "not a recipe: nested too deeply"),
+            ("a: " + "{a: " * 3000 + "}" * 3000, "", "not a recipe: nested too deeply"),
             (b"\xff\xfe\x00", "", "not a recipe: not UTF-8 text"),
             (SMALL.encode("utf-16"), "", "not a recipe: not UTF-8 text"),
             ("#" * (LARGEST_RECIPE + 1), "", f"not a recipe: larger than {LARGEST_RECIPE} bytes"),
@@ -603,7 +613,7 @@ class TestText:
         assert refusal(tmp_path / "gru_a.yaml").startswith(
             f"{tmp_path}/gru_a.yaml: no such recipe; did you mean gru_ae"
         )
-        assert refusal(tmp_path) == f"{tmp_path}: a recipe file is wanted, this is a folder"
+        assert refusal(tmp_path) == f"{tmp_path}: is a folder, not a recipe file"
 
     @pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "recipe.yaml/r.yaml"])
     def test_names_that_no_file_can_have(self, name):

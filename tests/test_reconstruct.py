@@ -145,14 +145,14 @@ def test_frames_that_do_not_decode_keep_their_place(run, tmp_path):
     damage(write_video(tmp_path / "a.mp4", 40, codec_options=x264(10, 0)), range(10, 20))
     done = reconstruct(run, tmp_path / "a.mp4", tmp_path / "b.mp4")
     assert numbers(tmp_path / "b.mp4") == [*range(10), *[9] * 10, *range(20, 40)]
-    assert done.broken == "10 of 40 frames cannot be decoded and show the one before"
+    assert done.broken == "10 of 40 frames cannot be decoded and repeat the frame before"
 
 
 def test_a_video_of_which_less_than_a_window_decodes(run, tmp_path):
     damage(write_video(tmp_path / "a.mp4", 40, codec_options=x264(10, 0)), range(T - 1, 40))
     for name in ("b.mp4", "b.gif"):
         with pytest.raises(
-            InputError, match=f"nothing can be decoded after {T - 1} of 40 frames; the model takes {T} "
+            InputError, match=f"nothing can be decoded after {T - 1} of 40 frames; the model needs at least {T}"
         ):
             reconstruct(run, tmp_path / "a.mp4", tmp_path / name)
     assert [f.name for f in tmp_path.iterdir()] == ["a.mp4"]
@@ -182,13 +182,13 @@ def test_no_run(refused, run, tmp_path):
 
 OTHER_KIND = """
 from kvzoo import register
-from kvzoo.apps.reconstruct import check
+from kvzoo.apps.reconstruct import check_request
 from kvzoo.errors import InputError
 from kvzoo.registry import LossSpec, ModelSpec
 register(ModelSpec(name="judge", builder="nowhere:judge", kind="classifier", loss="entropy"))
 register(LossSpec(name="entropy", builder="nowhere:entropy", kinds=("classifier",)))
 try:
-    check({path!r}, "a.mp4", "b.mp4")
+    check_request({path!r}, "a.mp4", "b.mp4")
 except InputError as error:
     print(error)
 """
@@ -197,7 +197,7 @@ except InputError as error:
 def test_a_run_of_another_kind(in_process, tmp_path):
     (tmp_path / LOCK).write_text("model: judge\ndata: {source: stick_actions}\nfit: {steps: 1}\n")
     said = in_process(OTHER_KIND.replace("{path!r}", repr(str(tmp_path))))
-    assert "judge is a classifier; reconstruct fits these kinds of model: reconstructor" in said
+    assert "judge was trained for classification; reconstruct is for reconstruction" in said
 
 
 def test_no_video(refused, tmp_path):
@@ -213,21 +213,21 @@ def test_no_video(refused, tmp_path):
     assert refused(video="none.mp4") == "none.mp4: no such file"
     assert refused(video="text.mp4") == "text.mp4: not a video, or damaged"
     assert refused(video="sound.mp4") == "sound.mp4: no video stream"
-    assert refused(video="folder") == "folder: a video file is wanted, this is a folder"
+    assert refused(video="folder") == "folder: is a folder, not a video file"
     assert refused(video="empty.mp4") == "empty.mp4: the file is empty"
 
 
 def test_a_video_that_is_too_short(refused, tmp_path):
     write_video(tmp_path / "short.mp4", T - 1)
     said = refused(video="short.mp4")
-    assert said == f"short.mp4: has {T - 1} frames; the model takes {T} frames at once, at least as many are wanted"
+    assert said == f"short.mp4: has {T - 1} frames; the model needs at least {T}"
 
 
 def test_files_that_cannot_be_written(refused, run, tmp_path):
-    assert refused(out="b.avi") == "--out b.avi: a name that ends in .mp4 or .gif is wanted"
+    assert refused(out="b.avi") == "--out b.avi: must end in .mp4 or .gif"
     assert refused(out="none/b.mp4").startswith("--out none/b.mp4: no such folder: ")
     (tmp_path / "b.mp4").write_text("precious")
-    assert refused() == "--out b.mp4: is there already; --overwrite replaces it"
+    assert refused() == "--out b.mp4: already exists; use --overwrite to replace it"
     (tmp_path / "c.mp4").mkdir()
     assert refused(run, "a.mp4", "c.mp4", "--overwrite") == "--out c.mp4: is a folder"
     assert refused(run, "a.mp4", "a.mp4", "--overwrite") == "--out a.mp4: is the video itself"
@@ -241,7 +241,7 @@ def test_files_that_cannot_be_written(refused, run, tmp_path):
 def test_a_gif_of_many_frames_is_refused(refused, tmp_path):
     write_video(tmp_path / "long.mp4", GIF_FRAMES + 1, size=(16, 16), codec_options={"preset": "ultrafast"})
     said = refused(video="long.mp4", out="b.gif")
-    assert "at most 1000 frames is wanted, long.mp4 has 1001; --out b.mp4 takes any number" in said
+    assert "supports at most 1000 frames, but long.mp4 has 1001; use --out b.mp4" in said
 
 
 def test_refused_in_one_line_without_keras(run, tmp_path, kvzoo_cli, in_process):

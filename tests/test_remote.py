@@ -209,7 +209,7 @@ def test_an_address_that_ends_in_dots_is_refused(tmp_path, monkeypatch, address)
 def test_a_cache_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KVZOO_CACHE", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="file/remote/.*: Not a directory; KVZOO_CACHE names another folder"):
+    with pytest.raises(InputError, match="file/remote/.*: Not a directory; set KVZOO_CACHE to use another folder"):
         remote.local("http://127.0.0.1:9/a.h5")
 
 
@@ -217,7 +217,7 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("KVZOO_CACHE", str(tmp_path))
     monkeypatch.setattr(remote.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(remote, "tfio_mismatch", lambda: "no")
-    with pytest.raises(InputError, match=r"s3://a/b: fsspec is wanted to read it: pip install 'kvzoo\[cloud\]'"):
+    with pytest.raises(InputError, match=r"s3://a/b: fsspec is required to read it: pip install 'kvzoo\[cloud\]'"):
         remote.local("s3://a/b")
 
 
@@ -238,7 +238,7 @@ def test_another_tensorflow_is_told_what_to_install(folder):
     with pytest.raises(InputError) as raised:
         Hdf5(str(folder / "clips.h5"), reader="tfio")
     said = str(raised.value)
-    assert "0.37.1 works with TensorFlow 2.16 only" in said and f"tensorflow {tf.__version__}" in said
+    assert "0.37.1 supports only TensorFlow 2.16" in said and f"tensorflow {tf.__version__}" in said
     assert "pip install 'kvzoo[tfio]'" in said and "\n" not in said
 
 

@@ -105,7 +105,7 @@ def test_a_page_says_figures_data_environment_and_recipe_with_origins(page, run)
         assert f"{last[name]:.4g}" in words
     assert "held out" in words and "moving_shapes" in words
     assert "training stick_actions 6 1 60 2.4 held out stick_actions 6 1" in words
-    for said in ("wall time", "most memory", "tensorflow", "Python", "platform"):
+    for said in ("wall time", "peak RAM", "tensorflow", "Python", "platform"):
         assert said in words
     assert "-o fit.seed=3" in words and "small.yaml:9:7" in words and "default of stick_actions" in words
     assert any("psnr, far ends at" in svg.get("aria-label", "") for svg in page.all("svg"))

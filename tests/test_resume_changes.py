@@ -11,9 +11,9 @@ import kvzoo
 from kvzoo import catalog, zoo
 from kvzoo.errors import InputError
 from kvzoo.run import checkpoint
-from kvzoo.run.fit import _check_changes
 from kvzoo.run.folder import RunFolder
 from kvzoo.run.history import History
+from kvzoo.run.resume import check_changes
 
 RECIPE = """
 model: {name: gru_ae, frames: 3, image_size: 16, latent_dim: 8, units: 12, width: 4}
@@ -74,13 +74,13 @@ RATE = "fit.optimizer.learning_rate"
 def test_changes_are_told_by_values_and_not_by_how_they_are_spelt(run, overrides, changed):
     folder = RunFolder(run)
     record, _ = checkpoint.read_newest(folder.checkpoints)
-    found = {".".join(keys) for keys in _check_changes(folder, folder.recipe(overrides), record, False)}
+    found = {".".join(keys) for keys in check_changes(folder, folder.recipe(overrides), record, False)}
     assert changed <= found and all(
         any(name.startswith(known.rpartition(".")[0]) for known in changed) for name in found
     )
     # A checkpoint of an older version tells nothing of its recipe; the lock file does.
     del record["recipe"]
-    assert {".".join(k) for k in _check_changes(folder, folder.recipe(overrides), record, False)} == found
+    assert {".".join(k) for k in check_changes(folder, folder.recipe(overrides), record, False)} == found
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_changes_are_told_by_values_and_not_by_how_they_are_spelt(run, overrides
         ("fit.l2=0.5", "fit.l2 is 0.5, and was"),
         ("fit.precision=mixed_bfloat16", "fit.precision is .*bfloat16"),
         ("fit.optimizer.use_ema=true", "fit.optimizer.use_ema is true, and was false"),
-        ("fit.best=val_psnrr", "whether more of it is better cannot be told|no metric 'val_psnrr'"),
+        ("fit.best=val_psnrr", "cannot tell from the name whether higher is better|no metric 'val_psnrr'"),
         ("fit.early_stopping={monitor: val_ssim}", "fit.early_stopping: no metric 'val_ssim'.*known: loss, psnr"),
         ("fit.steps=3", "done already, at step 4"),
     ],

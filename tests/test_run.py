@@ -110,7 +110,7 @@ def test_a_cut_run_goes_on_to_the_same_bits(recipe, whole, at, monkeypatch):
 
 def cut_at(monkeypatch, step: int) -> None:
     """Have this process get a SIGTERM within the given step."""
-    from kvzoo.run.training import Progress
+    from kvzoo.run.progress import Progress
 
     real = Progress.step
     monkeypatch.setattr(
@@ -296,8 +296,8 @@ def test_a_cut_run_with_a_moving_average_goes_on_to_the_same_bits(recipe, monkey
 
 def test_data_that_breaks_on_the_way_is_the_users_to_mend_and_nothing_is_lost(recipe, monkeypatch):
     from kvzoo.data.source import BrokenVideo
-    from kvzoo.data.stick_actions import StickActions
-    from kvzoo.run.training import Progress
+    from kvzoo.data.worlds.stick_actions import StickActions
+    from kvzoo.run.progress import Progress
 
     real = Progress.step
 

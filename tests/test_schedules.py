@@ -213,7 +213,7 @@ def test_the_best_checkpoint_is_that_of_the_best_row(recipe, tmp_path):
         kvzoo.resume(network, ["fit.steps=14"])
     network.unlink()
     with pytest.raises(InputError, match=r"no best.keras; it is kept where fit.best names a metric"):
-        reconstruct.check(network, tmp_path / "a.mp4", tmp_path / "b.mp4")
+        reconstruct.check_request(network, tmp_path / "a.mp4", tmp_path / "b.mp4")
 
 
 @given(

@@ -1,6 +1,7 @@
 """`speed`, `speedup`, `saliency`, `embed`, `retrieve`: what a speed network says of whole videos, and what is made of it."""
 
 import csv
+import json
 import shutil
 
 import av
@@ -18,14 +19,13 @@ import kvzoo
 from kvzoo import zoo
 from kvzoo.apps.embed import embed
 from kvzoo.apps.retrieve import retrieve
-from kvzoo.apps.saliency import overlaid, saliency
-from kvzoo.apps.speed import RATES, judge, speed
-from kvzoo.apps.speedup import FASTEST, curve, lifted, smoothed, speedup
-from kvzoo.apps.speedup import shown as kept_frames
+from kvzoo.apps.saliency import overlay_map, saliency
+from kvzoo.apps.speed import RATES, estimate_speed, speed
+from kvzoo.apps.speedup import FASTEST, curve, fit_rate, frame_numbers, smooth_curve, speedup
 from kvzoo.apps.streams import windows_at_rates
 from kvzoo.data.videos import open_video
 from kvzoo.errors import InputError
-from kvzoo.media.audio import RATE, stretched
+from kvzoo.media.audio import RATE, stretch
 from kvzoo.models.sliding import map_logits, sliding
 
 T, SIDE = 4, 16
@@ -115,7 +115,7 @@ def test_windows_at_rates(count, length, stride, rates):
 
 def test_exact_windows_say_what_the_network_says(model, video):
     clip = np.stack([picture(i, 32, 48) for i in range(90)])[:, :, 8:40]
-    seen = judge(model, open_video(video), stride=3)
+    seen = estimate_speed(model, open_video(video), stride=3)
     import cv2
 
     small = np.stack([cv2.resize(f, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for f in clip])
@@ -149,9 +149,9 @@ def test_the_fast_mode_does_not_depend_on_where_chunks_end(model, fast_network, 
     file = moving(tmp_path / "long.mkv", 330, size=(16, 16))
     from kvzoo.apps import speed as module
 
-    chunked = module._shared(model, fast_network, open_video(file), (1.0,))
+    chunked = module._from_chunks(model, fast_network, open_video(file), (1.0,))
     monkeypatch.setattr(module, "FRESH", 400)
-    whole = module._shared(model, fast_network, open_video(file), (1.0,))
+    whole = module._from_chunks(model, fast_network, open_video(file), (1.0,))
     for (firsts, logits), (_, wanted) in zip(chunked, whole, strict=True):
         assert firsts.tolist() == list(range(len(wanted)))
         # Gates of gates reach farther than the margin, ever more weakly.
@@ -160,7 +160,8 @@ def test_the_fast_mode_does_not_depend_on_where_chunks_end(model, fast_network, 
 
 def test_the_fast_mode_is_pinned_to_exact_windows(model, video):
     exact, fast = (
-        judge(model, open_video(video), (1.0,), mode, stride) for mode, stride in (("exact", 1), ("fast", None))
+        estimate_speed(model, open_video(video), (1.0,), mode, stride)
+        for mode, stride in (("exact", 1), ("fast", None))
     )
     for (places, logits), (again, near) in zip(exact.windows, fast.windows, strict=True):
         assert (places == again).all()
@@ -204,7 +205,7 @@ def test_the_curve_is_the_minimum(count, decay, beta, rate, seed):
     steps = np.diff(np.eye(count), axis=0)
     matrix = np.eye(count) + decay**2 * steps.T @ steps + beta / count * np.ones((count, count))
     best = np.linalg.solve(matrix, wanted + beta * rate)
-    assert smoothed(wanted, decay, rate, beta) == pytest.approx(best, rel=1e-6)
+    assert smooth_curve(wanted, decay, rate, beta) == pytest.approx(best, rel=1e-6)
 
 
 @settings(max_examples=100)
@@ -219,7 +220,7 @@ def test_the_curve_meets_the_duration_within_its_bounds(count, rate, seed, decay
     assert set(allowed) <= set(RATES)
     assert speeds.min() >= 1 and speeds.max() <= FASTEST
     assert (1 / speeds).sum() == pytest.approx(count / rate, rel=1e-6)
-    frames = kept_frames(speeds)
+    frames = frame_numbers(speeds)
     assert len(frames) == 1 or abs(len(frames) - count / rate) < 0.501
     assert (np.diff(frames) > 0).all() and frames[0] >= 0 and frames[-1] < count
 
@@ -242,7 +243,7 @@ def test_a_video_that_is_nowhere_normal_is_sped_up_evenly():
 
 def test_lifting_is_monotone():
     free = np.linspace(0.5, 12, 40)
-    means = [lifted(free, rate).mean() for rate in np.linspace(1, FASTEST, 9)]
+    means = [fit_rate(free, rate).mean() for rate in np.linspace(1, FASTEST, 9)]
     assert means == sorted(means)
 
 
@@ -260,7 +261,7 @@ def test_speedup(run, tmp_path, rate):
     assert done.frames == (60, round(60 / rate))
     assert done.speeds.min() >= 1 and done.speeds.max() <= FASTEST
     assert 60 / (1 / done.speeds).sum() == pytest.approx(rate, rel=1e-6)
-    assert numbers(tmp_path / "b.mp4") == kept_frames(done.speeds).tolist()
+    assert numbers(tmp_path / "b.mp4") == frame_numbers(done.speeds).tolist()
     assert (tmp_path / "b.png").stat().st_size > 10_000
     assert not done.sound
 
@@ -273,7 +274,7 @@ def test_speedup(run, tmp_path, rate):
 def test_sound_keeps_step(tmp_path, speeds):
     clicks(tmp_path / "a.mp4")
     seconds = np.arange(201) / 25
-    sound = np.concatenate([f.to_ndarray().reshape(-1, 2) for f in stretched(tmp_path / "a.mp4", seconds, speeds)])
+    sound = np.concatenate([f.to_ndarray().reshape(-1, 2) for f in stretch(tmp_path / "a.mp4", seconds, speeds)])
     ends = np.concatenate([[0], np.cumsum(1 / speeds)]) / 25
     assert len(sound) / RATE == pytest.approx(ends[-1], abs=1e-3)
     wanted, found = np.interp(np.arange(8) + 0.5, seconds, ends), onsets(sound[:, 0], RATE)
@@ -350,11 +351,11 @@ def test_saliency_has_a_map_and_a_picture_for_every_frame(run, model, tmp_path, 
 
 def test_yellow_is_slow_and_blue_is_fast():
     frame = np.full((40, 40, 3), 128, np.uint8)
-    picture_ = overlaid(frame, np.array([[-1.0, -1.0], [1.0, 1.0]]))
+    picture_ = overlay_map(frame, np.array([[-1.0, -1.0], [1.0, 1.0]]))
     (red, green, blue), (red_, _, blue_) = picture_[2, 20], picture_[37, 20]
     assert red > 170 and green > 170 and blue < 60
     assert blue_ > 200 and red_ < 60
-    assert (overlaid(frame, np.zeros((2, 2))) == frame).all()
+    assert (overlay_map(frame, np.zeros((2, 2))) == frame).all()
 
 
 # `embed` and `retrieve`.
@@ -369,7 +370,7 @@ def test_embed_writes_every_window(run, model, tmp_path):
     files = [tmp_path / "videos", tmp_path / "short.mkv", tmp_path / "text.mp4"]
     done = embed(run, files, tmp_path / "out.npz")
     assert [why for _, why in done.skipped] == [
-        f"has {T - 1} frames; the network takes {T} frames at once, at least as many are wanted",
+        f"has {T - 1} frames; the network needs at least {T}",
         "not a video, or damaged",
     ]
     with np.load(tmp_path / "out.npz") as arrays:
@@ -442,7 +443,7 @@ def test_an_index_keeps_what_it_knows(small_run, gallery, tmp_path):
         find(progress=interrupt)
     assert find().embedded == 0
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="is no index of an earlier call, and is not replaced"):
+    with pytest.raises(InputError, match="exists and is not an index"):
         retrieve(small_run, query, gallery, tmp_path / "b.html", index=tmp_path / "notes.txt")
 
 
@@ -488,32 +489,34 @@ def test_what_is_refused(run, small_run, tmp_path, video):
     (tmp_path / "full" / "file").touch()
     short, mp4 = tmp_path / "short.mkv", tmp_path / "b.mp4"
     for verb, args, said in (
-        ("speed", [run, short, "--out", tmp_path / "out"], f"has 3 frames; the network takes {T} frames at once"),
+        ("speed", [run, short, "--out", tmp_path / "out"], f"has 3 frames; the network needs at least {T}"),
         (
             "speed",
             [small_run, video, "--out", tmp_path / "out"],
-            "was trained with cross_entropy; speed wants a run trained",
+            "was trained for classification; speed is for speediness",
         ),
         ("speed", [tmp_path, video, "--out", tmp_path / "out"], "not a run folder"),
         ("speed", [run, "none.mp4", "--out", tmp_path / "out"], "no such file"),
         ("speed", [run, video, "--out", tmp_path / "full"], "is not empty"),
-        ("speed", [run, video, "--out", tmp_path / "out", "--stride", "0"], f"from 1 to the network's {T} frames"),
-        ("speed", [run, video, "--out", tmp_path / "out", "--mode", "fast", "--stride", "2"], "belongs to the exact"),
-        ("speedup", [run, video, "--out", mp4, "--rate", "0.5"], "--rate: from 1 to 9.31 is wanted. Received: 0.5"),
-        ("speedup", [run, video, "--out", mp4, "--rate", "10"], "--rate: from 1 to 9.31 is wanted. Received: 10"),
+        ("speed", [run, video, "--out", tmp_path / "out", "--stride", "5"], f"from 1 to the network's {T} frames"),
+        (
+            "speed",
+            [run, video, "--out", tmp_path / "out", "--mode", "fast", "--stride", "2"],
+            "the mode fast does not support it",
+        ),
+        ("speedup", [run, video, "--out", mp4, "--rate", "10"], "--rate: must be from 1 to 9.31. Received: 10"),
         ("speedup", [run, video, "--out", mp4, "--rate", "nan"], "Received: nan"),
-        ("speedup", [run, video, "--out", mp4, "--smooth", "0"], "more than 0 seconds"),
-        ("speedup", [run, video, "--out", tmp_path / "b.avi"], "a name that ends in .mp4 is wanted"),
-        ("speedup", [run, short, "--out", mp4], f"has 3 frames; the network takes {T}"),
-        ("speedup", [small_run, video, "--out", mp4], "speedup wants a run trained with binary_speed"),
-        ("saliency", [run, short, "--out", mp4], f"has 3 frames; the network takes {T}"),
-        ("saliency", [small_run, video, "--out", mp4], "saliency wants a run trained with binary_speed"),
-        ("embed", [run, video, "--out", tmp_path / "a.txt"], "a name that ends in .npz is wanted"),
+        ("speedup", [run, video, "--out", tmp_path / "b.avi"], "must end in .mp4"),
+        ("speedup", [run, short, "--out", mp4], f"has 3 frames; the network needs at least {T}"),
+        ("speedup", [small_run, video, "--out", mp4], "speedup is for speediness"),
+        ("saliency", [run, short, "--out", mp4], f"has 3 frames; the network needs at least {T}"),
+        ("saliency", [small_run, video, "--out", mp4], "saliency is for speediness"),
+        ("embed", [run, video, "--out", tmp_path / "a.txt"], "must end in .npz"),
         ("embed", [run, tmp_path / "empty", "--out", tmp_path / "a.npz"], "no file with one of the endings"),
         ("retrieve", [run, video, tmp_path / "none", "--out", tmp_path / "a.html"], "no such folder"),
-        ("retrieve", [run, short, tmp_path / "full", "--out", tmp_path / "page.html"], "--overwrite replaces it"),
-        ("retrieve", [run, short, tmp_path, "--out", tmp_path / "a.html"], f"the network takes {T} frames"),
-        ("retrieve", [run, video, tmp_path, "--out", tmp_path / "a.html", "--top", "0"], "--top: at least 1"),
+        ("retrieve", [run, short, tmp_path / "full", "--out", tmp_path / "page.html"], "use --overwrite to replace it"),
+        ("retrieve", [run, short, tmp_path, "--out", tmp_path / "a.html"], f"the network needs at least {T}"),
+        ("retrieve", [run, video, tmp_path, "--overwrite"], "--overwrite: needs --out"),
     ):
         command = __import__(f"kvzoo.cli.{verb}", fromlist=["command"]).command
         done = CliRunner().invoke(command, list(map(str, args)))
@@ -528,11 +531,25 @@ def test_the_verbs_say_what_they_did(run, small_run, tmp_path, gallery):
     for verb, args, said in (
         ("speed", [run, file, "--out", tmp_path / "speed", "--stride", "4"], "mean P(sped up)"),
         ("speedup", [run, file, "--out", tmp_path / "b.mp4", "--stride", "4"], "30 frames in 15, 2 times as fast"),
-        ("saliency", [run, file, "--out", tmp_path / "c.mp4"], "30 frames, a map of 1x1 places"),
+        ("saliency", [run, file, "--out", tmp_path / "c.mp4"], "30 frames, a 1x1 map each"),
         ("embed", [small_run, file, "--out", tmp_path / "d.npz"], "1 videos, 8 windows of 16 features"),
         ("retrieve", [small_run, file, gallery, "--out", tmp_path / "e.html"], "3 videos, 3 of them new or changed"),
+        ("retrieve", [small_run, file, gallery, "--top", "1"], "3 videos, 0 of them new or changed; index"),
     ):
         command = __import__(f"kvzoo.cli.{verb}", fromlist=["command"]).command
         done = CliRunner().invoke(command, list(map(str, args)))
         assert done.exit_code == 0, (verb, done.output, done.exception)
         assert said in done.output
+    files = sorted(tmp_path.rglob("*"))
+    done = CliRunner().invoke(command, [*map(str, [small_run, file, gallery, "--top", "2", "--json"])])
+    record = json.loads(done.stdout)
+    assert len(record["matches"]) == 2 and record["page"] is None and sorted(tmp_path.rglob("*")) == files
+    from kvzoo.cli.speed import command
+
+    done = CliRunner().invoke(
+        command,
+        [*map(str, [run, file, "--out", tmp_path / "json", "--mode", "fast", "--json"])],
+        catch_exceptions=False,
+    )
+    record = json.loads(done.stdout)
+    assert record["frames"] == 30 and record["rates"][0]["rate"] == 1 and 0 <= record["rates"][0]["sped_up"] <= 1

@@ -91,7 +91,7 @@ def test_a_batch_comes_in_one_of_the_sizes_and_evaluation_in_the_models_own():
 
 def test_sizes_that_a_recipe_names():
     assert {c.shape[2] for c, _ in first(opened({"sizes": [20, 32]}), 12)} == {20, 32}
-    with pytest.raises(InputError, match="sizes: a list of pixels"):
+    with pytest.raises(InputError, match="sizes: must be a list of positive integers"):
         opened({"sizes": []})
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvzoo.data.falling_bodies import FallingBodies
 from kvzoo.data.source import resample
-from kvzoo.data.speed_spans import SpeedSpans
+from kvzoo.data.worlds.falling_bodies import FallingBodies
+from kvzoo.data.worlds.speed_spans import SpeedSpans
 from kvzoo.errors import InputError
 
 WORLDS = ["stick_actions", "falling_bodies"]
@@ -89,9 +89,9 @@ def test_fast_spans_move_more(world):
     ("options", "message"),
     [
         ({"world": "stick_action"}, "data.world: 'stick_action' is unknown; did you mean stick_actions"),
-        ({"speeds": [1.0, 0.0]}, "data.speeds: finite numbers above 0"),
-        ({"speeds": [float("nan")]}, "data.speeds: finite numbers above 0"),
-        ({"seconds": 1, "spans": 20}, "data.spans: 20 are too many for 25 frames"),
+        ({"speeds": [1.0, 0.0]}, "data.speeds: must be positive finite numbers"),
+        ({"speeds": [float("nan")]}, "data.speeds: must be positive finite numbers"),
+        ({"seconds": 1, "spans": 20}, "data.spans: must be at most 12 for 25 frames. Received: 20"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message):

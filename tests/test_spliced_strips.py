@@ -191,14 +191,12 @@ def test_what_cannot_be_spliced_is_skipped_with_a_reason(tmp_path):
     reasons = {s.name: s.reason for s in source.skipped}
     lonely = [f"{action}/person4_mirror.png" for action in ACTIONS[1:]]
     assert sorted(reasons) == sorted(["person3_top.png", "wave/person5_mirror.png", *lonely])
-    assert reasons["person3_top.png"] == "is in no action's folder"
+    assert reasons["person3_top.png"] == "is not in an action's folder"
     assert reasons["wave/person5_mirror.png"] == "not an image"
-    assert {reasons[name] for name in lonely} == {"person4 has no bend in a file named alike"}
+    assert {reasons[name] for name in lonely} == {"person4 has no bend clip in a file of the same name"}
     assert {traced(source, video)[0, 1] for video in source.videos} == {41, 50, 51}
     (tmp_path / "bend" / "person4_original.png").unlink()
-    with pytest.raises(
-        InputError, match="no clip of a normal action is usable in the test part; .* person4 has no bend"
-    ):
+    with pytest.raises(InputError, match="no usable clip of a normal action in the test part; .* person4 has no bend"):
         SplicedStrips(folder, "bend", part="test", test_people=["person4"])
 
 
@@ -210,13 +208,13 @@ def test_what_cannot_be_spliced_is_skipped_with_a_reason(tmp_path):
             "data.anomaly: no action 'bned'; did you mean bend.*; actions: bend, jack, wave, wave_two",
         ),
         ({"part": "tests"}, "data.part: 'tests' is unknown; did you mean test"),
-        ({"person": r"(human\d+)"}, r"data.person: .*human.* finds nothing in 'bend/person0_mirror.png'"),
+        ({"person": r"(human\d+)"}, r"data.person: .*human.* does not match 'bend/person0_mirror.png'"),
         ({"person": r"(per"}, "data.person: .* is not a regular expression"),
-        ({"person": "person"}, "data.person: finds one person only, 'person'"),
+        ({"person": "person"}, "data.person: finds only one person, 'person'"),
         ({"test_people": ["person7"]}, "no person 'person7'; did you mean .*; people: person0, person1"),
         ({"test_people": []}, "0 of 6 people"),
         ({"test_people": [f"person{i}" for i in range(PEOPLE)]}, "6 of 6 people"),
-        ({"test_share": 1.0}, "less than 1 is wanted. Received: 1"),
+        ({"test_share": 1.0}, "must be greater than 0 and less than 1. Received: 1"),
         ({"path": "none"}, "none: no such folder"),
     ],
 )

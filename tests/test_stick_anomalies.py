@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from kvzoo.data.source import resample
-from kvzoo.data.stick_actions import FPS
-from kvzoo.data.stick_anomalies import StickAnomalies
-from kvzoo.data.stick_figures import render
+from kvzoo.data.worlds.stick_actions import FPS
+from kvzoo.data.worlds.stick_anomalies import StickAnomalies
+from kvzoo.data.worlds.stick_figures import render
 from kvzoo.errors import InputError
 
 

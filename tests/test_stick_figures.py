@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kvzoo.data import stick_figures as sf
-from kvzoo.data import stick_rooms
+from kvzoo.data.worlds import stick_figures as sf
+from kvzoo.data.worlds import stick_rooms
 
 
 def scene_of(action: str, seed: int = 0, duration: float = 3.0) -> sf.Scene:

@@ -97,7 +97,7 @@ def test_a_store_gives_what_its_source_gives(clips, store):
         np.testing.assert_array_equal(opened.read(ours, indices, 48, 3), source.read(theirs, indices, 48, 3))
     assert {s.name: s.reason for s in opened.skipped} == {
         "bend/text.mp4": "not a video, or damaged",
-        "wave/person3.mp4": "60 of the frames 64 to 123 cannot be decoded, the first 64 of 124 frames are kept",
+        "wave/person3.mp4": "60 of the frames 64 to 123 cannot be decoded; the first 64 of 124 frames are used",
     }
     rows = (store.with_name("clips.skipped.csv")).read_text().splitlines()
     assert rows[0] == "name,reason" and len(rows) == 3 and rows[1].startswith("bend/text.mp4,")
@@ -117,19 +117,29 @@ def test_finished_is_said_and_another_is_not_overwritten(clips, store):
     before = store.stat().st_mtime_ns
     args = ("prepare", clips, "--out", store, "--group", r"(person\d)", "--size")
     assert "is finished: 5 clips, 193 frames; 2 left out" in run(*args, 48)
-    with pytest.raises(InputError, match="is there already, made from other files or settings"):
+    with pytest.raises(InputError, match="already exists, made from other files or settings; use --overwrite"):
         run(*args, 32)
     assert store.stat().st_mtime_ns == before
+
+
+def test_another_is_overwritten_where_that_is_meant(clips, store, tmp_path):
+    other = tmp_path / "clips.h5"
+    other.write_bytes(store.read_bytes())
+    args = ("prepare", clips, "--out", other, "--group", r"(person\d)", "--size", 32, "--overwrite")
+    assert "5 clips, 193 frames of 32x32x3" in run(*args)
+    assert "is finished: 5 clips" in run(*args)  # of the same files and settings
+    other.write_bytes(b"no store")
+    assert "5 clips, 193 frames of 32x32x3" in run(*args)
 
 
 @pytest.mark.parametrize(
     ("args", "words"),
     [
         (["none", "--out", "a.h5"], "no such folder"),
-        (["{clips}", "--out", "a.mp4"], "a file that ends in .h5"),
+        (["{clips}", "--out", "a.mp4"], "must end in .h5"),
         (["{clips}", "--out", "a.h5", "-o", "cvs=x"], r"cvs: unknown.*did you mean csv"),
-        (["{clips}", "--out", "a.h5", "--group", "(dog)"], "finds nothing in"),
-        (["{store}", "--out", "a.h5"], "is a store already"),
+        (["{clips}", "--out", "a.h5", "--group", "(dog)"], "does not match"),
+        (["{store}", "--out", "a.h5"], "already a store"),
     ],
 )
 def test_prepare_refuses_in_one_line(clips, store, tmp_path, monkeypatch, args, words):
@@ -143,7 +153,7 @@ def test_a_store_has_one_writer_however_many_are_refused(clips, tmp_path):
     out = tmp_path / "a.h5"
     with WriterLock(tmp_path / ".a.h5.lock"):
         for _ in range(3):
-            with pytest.raises(InputError, match=f"--out .*a.h5: process {os.getpid()} on .* is preparing it"):
+            with pytest.raises(InputError, match=f"--out .*a.h5: process {os.getpid()} on .* is writing it"):
                 run("prepare", clips, "--out", out)
         assert [file.name for file in tmp_path.iterdir()] == [".a.h5.lock"]
     (tmp_path / ".a.12345678.part.h5").write_text("what a killed process left")
@@ -296,19 +306,19 @@ def test_stores_that_are_refused(store, tmp_path):
 
     for share in (0.999, 0.5, 0.01):
         (tmp_path / "a.h5").write_bytes(data[: int(len(data) * share)])
-        refused("cut short|damaged")
+        refused("truncated|damaged")
     (tmp_path / "a.h5").write_bytes(b"hello")
     refused("not an HDF5 file")
     (tmp_path / "a.h5").write_bytes(b"")
     refused("not an HDF5 file")
     refused("no such file", tmp_path / "none.h5")
-    refused("a store is one file", tmp_path)
+    refused("is a folder, not a store", tmp_path)
     for change, words in {
-        "version": "a store of version 2, this kvzoo reads up to 1; upgrade kvzoo",
-        "offsets": "its parts do not fit together",
-        "labels": "its parts do not fit together",
+        "version": "a store of version 2; this kvzoo supports up to 1. Upgrade kvzoo",
+        "offsets": "its data sets do not match",
+        "labels": "its data sets do not match",
         "names": "damaged",
-        "frames": "no store of kvzoo",
+        "frames": "not a store of kvzoo",
     }.items():
         shutil.copy(store, tmp_path / "a.h5")
         with h5py.File(tmp_path / "a.h5", "r+") as file:

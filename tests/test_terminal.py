@@ -232,6 +232,15 @@ def begin(*arguments, cwd: Path, **options) -> subprocess.Popen:
     )  # fmt: skip
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("verb", ["list", "info gru_ae", "runs ."])
+def test_output_on_a_full_disk_is_an_error_in_one_line(tmp_path, verb):
+    with open("/dev/full", "w") as full:
+        process = begin(*verb.split(), cwd=tmp_path, stdout=full)
+    err = process.communicate(timeout=60)[1]
+    assert (process.returncode, err) == (2, "kvzoo: standard output could not be written: No space left on device\n")
+
+
 def wait_for(condition, process: subprocess.Popen) -> None:
     while not condition():
         assert process.poll() is None, process.communicate()

@@ -265,7 +265,7 @@ def test_what_has_no_counterpart_is_listed(tmp_path):
     said = {s.name: s.reason for s in source.skipped}
     assert said["one/1.png"] == f"no target one/1 in {tmp_path / 'b'}"
     assert said["four/1.png"] == f"no input four/1 in {tmp_path / 'a'}"
-    assert said["twice/1.bmp"] == "another file has its name, but for the ending"
+    assert said["twice/1.bmp"] == "another file has the same name with another ending"
     assert set(said) == {"one/1.png", "four/1.png", "three/1.png", "twice/1.bmp", "twice/1.png"}
 
 
@@ -299,7 +299,7 @@ def test_videos_of_one_frame_are_skipped_and_told(tmp_path):
 
 def test_channels_that_no_source_gives_are_refused(tmp_path):
     write_sequence(tmp_path / "five", noise(5))
-    with pytest.raises(InputError, match=r"1 \(grey\) or 3 \(RGB\) channels, the model has 4"):
+    with pytest.raises(InputError, match=r"only 1 \(grey\) or 3 \(RGB\) channels; the model has 4"):
         clips_of(tmp_path, {"name": "interpolate"}, shapes(2, 3, channels_out=4))
 
 
@@ -309,19 +309,19 @@ RECIPE = "model: {name: pix2pix, frames_in: 2, frames_out: 3, image_size: 32}\nd
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model.image_size=100", "model.image_size: 32, 64, 128, 256 or 512 is wanted. Received: 100"),
-        ("model.frames_in=3", "interpolate gives the first and the last frame: a network with frames_in 2 is wanted"),
-        ("data.sampler=window", "the sampler window makes clips, the loss conditional wants inputs and targets"),
+        ("model.image_size=100", "model.image_size: must be 32, 64, 128, 256 or 512. Received: 100"),
+        ("model.frames_in=3", "interpolate gives the first and the last frame, so frames_in must be 2"),
+        ("data.sampler=window", "the sampler window makes clips, but the loss conditional needs inputs and targets"),
         ("data.sampler=interpolat", "unknown sampler 'interpolat'; did you mean interpolate"),
-        ("data.sampler={name: offsets, inputs: [0], targets: [1, 2, 3]}", "inputs: 2 places are wanted"),
+        ("data.sampler={name: offsets, inputs: [0], targets: [1, 2, 3]}", "inputs: must have 2 places"),
         ("data.sampler={name: offsets, inputs: [0, 4], targets: [1, 2, -1]}", "places from 0 to 4.* Received: -1"),
         (
             "data.sampler={name: offsets, inputs: [0, 6], targets: [1, 2, 3], window: 6}",
-            "inputs: places from 0 to 5, within the window, are wanted. Received: 6",
+            "inputs: must be places from 0 to 5, within the window. Received: 6",
         ),
         ("data.sampler={name: predict, jiter: 4}", "unknown key; did you mean data.sampler.jitter"),
         ("data.sampler={name: predict, jitter: -1}", "greater than or equal to 0"),
-        ("loss=mse", "the loss mse trains reconstructor models; pix2pix is a translator"),
+        ("loss=mse", "the loss mse supports only reconstructor models; pix2pix is a translator"),
         ("loss.test_time=papers", "'inference' or 'paper'"),
         ("data.tests={other: {source: moving_shapes, sampler: window}}", "the sampler window makes clips"),
     ],
@@ -338,7 +338,7 @@ def test_a_sampler_of_pairs_is_refused_for_clips(tmp_path):
     file = tmp_path / "small.yaml"
     file.write_text("model: gru_ae\ndata: {source: stick_actions, sampler: predict}\nfit: {steps: 1}\n")
     with pytest.raises(
-        InputError, match="the sampler predict makes inputs and targets, the loss mse wants clips: window"
+        InputError, match="the sampler predict makes inputs and targets, but the loss mse needs clips; use window"
     ):
         load(file)
 

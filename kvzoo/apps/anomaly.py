@@ -1,8 +1,8 @@
-"""Anomalies in videos: a score for each frame from how badly a run's model, trained on normal data, gives it back.
+"""Find anomalies in videos: the score of a frame is its reconstruction error by a model trained on normal data.
 
-Windows overlap; a frame's error map is the mean over the windows that it lies in. Its score is the map's mean
-over the picture, or the highest mean over a quarter of its side ("patch"), which a small anomaly moves more.
-Scores are smoothed over time, as the field does: an anomaly lasts longer than a frame.
+Windows overlap; a frame's error map is the mean over the windows that contain it. Its score is the mean of the map, or
+the highest mean over a square of a quarter of its side ("patch"), which is more sensitive to small anomalies.
+Scores are smoothed over time, as is usual: an anomaly lasts longer than a frame.
 """
 
 import csv
@@ -24,34 +24,34 @@ from kvzoo.apps.streams import ahead, batches, windows
 from kvzoo.data.source import BrokenVideo, square
 from kvzoo.data.videos import open_video
 from kvzoo.errors import InputError, WriteError, did_you_mean
+from kvzoo.files import writing, written_whole
 from kvzoo.media.audio import Sound
-from kvzoo.media.clips import is_steady, stack, write_mp4, writing, written_whole
+from kvzoo.media.clips import is_steady, stack, write_mp4
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.evaluate import laid_over
 from kvzoo.run.folder import RunFolder
 
-KINDS = ("reconstructor",)
 MEASURES = ("patch", "mean")
 TRIVIAL = ("frame difference", "distance to the training mean frame")
 
-CHUNK = 64  # frames read of a source at once
-SIDE = 192  # pixels of an overlay's picture, at least
-SATURATED = 0.5  # difference of values 0..1 at which an overlay is at its brightest
+CHUNK = 64  # frames read from a source at once
+SIDE = 192  # minimum pixels of an overlay's side
+SATURATED = 0.5  # difference of values 0..1 at which an overlay is brightest
 SHOWN = 4  # frames at peaks in a plot
-CANDIDATES = 64  # stretches of a video of which one frame each is kept for that
+CANDIDATES = 64  # spans of a video of which one frame each is kept for the plot
 MEAN_FRAME_CLIPS = 256
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How scores are made; scores compare where the settings are the same.
+    """How scores are computed; only scores with equal settings are comparable.
 
     Attributes:
-        measure: "patch" or "mean", what of a frame's error map is its score.
-        stride: frames from the beginning of a window to that of the next.
+        measure: "patch" or "mean": how the error map is reduced to one score.
+        stride: frames from the beginning of a window to the next.
         smooth: standard deviation in seconds of the Gaussian over time; 0 for none.
-        normalise: whether each video's scores are scaled to 0..1, the field's usual way. It makes the videos'
-            levels alike, and needs a whole video before it knows any score.
+        normalise: scale each video's scores to 0..1, as is usual. It equalises the levels of videos, and needs the
+            whole video before any score is known.
     """
 
     measure: str = "patch"
@@ -62,17 +62,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Scores:
-    """One video's scores.
+    """The scores of one video.
 
     Attributes:
-        name: the video's.
-        fps: frames a second.
-        scores: (frames,), higher where the model fails more: mean squared error on values 0..1.
-        seconds: (frames,) when each frame is shown, from the first one on.
-        labels: uint8 (frames,), 1 where a frame is anomalous; None where nobody said.
-        trivial: scores of TRIVIAL that need no model, (frames,) each; empty without labels.
-        broken: what was wrong with the video; "" where nothing was.
-        sound: what of its sound the overlay leaves out, in words; "" where nothing.
+        name: name of the video.
+        fps: frames per second.
+        scores: (frames,) mean squared errors on values 0..1; higher is more anomalous.
+        seconds: (frames,) display times, from the first frame.
+        labels: uint8 (frames,), 1 for anomalous frames; None if unknown.
+        trivial: scores of the baselines TRIVIAL, (frames,) each; empty without labels.
+        broken: what is wrong with the video; "" if nothing is.
+        sound: what the overlay leaves out of its sound, in words; "" if nothing.
     """
 
     name: str
@@ -87,16 +87,16 @@ class Scores:
 
 @dataclass(frozen=True)
 class Detection:
-    """What was found.
+    """The result of `anomaly`.
 
     Attributes:
         videos: the scores of each video.
-        skipped: (video, why) of those that cannot be scored.
-        auroc: by score, "micro" (all frames pooled), "macro" (mean over the videos that have both classes) and
-            "videos" (how many have); empty without labelled anomalies. The first is the model's.
-        threshold: above which a frame is anomalous; None where none was given or fitted.
-        settings: how scores were made.
-        notes: what of the labels was not used, in words.
+        skipped: (video, reason) of the videos that cannot be scored.
+        auroc: by score, "micro" (all frames pooled), "macro" (mean over the videos with both classes) and
+            "videos" (their number); empty without labelled anomalies. The first is the model's.
+        threshold: frames with a higher score are anomalous; None if none was set or fitted.
+        settings: how the scores were computed.
+        notes: which labels were not used, in words.
     """
 
     videos: list[Scores]
@@ -109,7 +109,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class _Video:
-    """A video to score; `images` gives its frames at the model's size, `broken` then what was wrong."""
+    """A video to score; `images` yields its frames at the model's size, then `broken` returns what is wrong with it."""
 
     name: str
     fps: float
@@ -133,49 +133,49 @@ def anomaly(
     overlay: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Detection:
-    """Score every frame of videos, and write for each a CSV, a plot and an overlay video into a folder.
+    """Score every frame of videos, and write a CSV, a plot and an overlay video for each to a folder.
 
     Args:
-        run: a run folder of a model that was trained on normal data.
-        videos: video files; or none, and `data`.
-        out: the folder; it must be empty or not there.
-        data: keys of a recipe's `data` laid over the run's own, such as {"part": "test"}: its videos are scored,
-            with the source's frame labels where it has any.
-        labels: CSV with the columns video, start, stop, a row an anomaly: frames from start to before stop,
-            the video's path relative to the CSV. A video without a row is normal throughout.
-        settings: how scores are made; a quarter of the model's frames from window to window when None.
+        run: a run folder of a model trained on normal data.
+        videos: video files; empty if `data` is used.
+        out: the folder; it must be empty or not exist.
+        data: keys that override the run's `data`, such as {"part": "test"}: these videos are scored, with the
+            source's frame labels if it has any.
+        labels: CSV with the columns video, start, stop, one row per anomaly: frames start to stop - 1, and the
+            video's path relative to the CSV. Videos without a row are normal.
+        settings: how to compute scores; by default with a stride of a quarter of the model's frames.
         threshold: a number, or the file threshold.json that an earlier call with `false_alarms` wrote.
-        false_alarms: fit the threshold: the lowest that at most this share of the normal frames exceed.
+        false_alarms: fit the threshold: the lowest exceeded by at most this fraction of the normal frames.
         overlay: whether to write the overlay videos.
         progress: called with the number of frames scored since the last call.
 
     Raises:
-        InputError: no run, no model yet, a kind of model that this does not fit, nothing that can be scored,
-            labels or a threshold that cannot be used, a folder that cannot be written.
+        InputError: `run` is not a run folder, has no model yet, or has a model of another task; no video can be
+            scored; labels or threshold are invalid; or the folder cannot be written.
     """
-    recipe = check(run, videos, out, data, labels, settings, threshold, false_alarms)
+    recipe = check_request(run, videos, out, data, labels, settings, threshold, false_alarms)
     from kvzoo import zoo
 
     length = recipe["model"].get("frames") or zoo.load(run).clip_shape[0]
     settings = settings or Settings(stride=max(1, length // 4))
     if settings.stride > length:
-        raise InputError(f"stride: at most the model's {length} frames. Received: {settings.stride}")
+        raise InputError(f"stride: must be at most the model's {length} frames. Received: {settings.stride}")
     if isinstance(threshold, (str, os.PathLike)):
         threshold = _read_threshold(threshold, settings)
     notes: list[str] = []
-    listed, skipped = ([], []) if data else _of_files(videos, labels, length, notes)
+    video_list, skipped = ([], []) if data else _of_files(videos, labels, length, notes)
     model = zoo.load(run)
     if data:
-        listed, skipped = _of_data(recipe, data, model.clip_shape)
-    labelled = any(video.labels is not None for video in listed)
-    mean_frame = _mean_frame(recipe, model.clip_shape) if labelled else None
+        video_list, skipped = _of_data(recipe, data, model.clip_shape)
+    has_labels = any(video.labels is not None for video in video_list)
+    mean_frame = _mean_frame(recipe, model.clip_shape) if has_labels else None
 
-    folder, scored, taken = Path(out), [], {"roc", "anomaly", "threshold"}
+    folder, results_by_stem, stems = Path(out), [], {"roc", "anomaly", "threshold"}
     unwritten: list[WriteError] = []
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for video in listed:
-        stem = unique_stem(video.name, taken)
+    for video in video_list:
+        stem = unique_stem(video.name, stems)
         try:
             result, peaks = _score(
                 model, video, settings, mean_frame, overlay and folder / f"{stem}.mp4", unwritten, progress
@@ -183,53 +183,56 @@ def anomaly(
         except (InputError, BrokenVideo) as error:
             skipped.append((video.name, str(error)))
             continue
-        scored.append((stem, result, peaks))
+        results_by_stem.append((stem, result, peaks))
         _write_csv(folder / f"{stem}.csv", result, threshold)
         if false_alarms is None:
             _write_plot(folder / f"{stem}.png", result, peaks, threshold, unwritten)
-    if not scored:
-        raise InputError(f"nothing can be scored: {skipped[0][0]}: {skipped[0][1]}")
-    results = [result for _, result, _ in scored]
+    if not results_by_stem:
+        raise InputError(f"no video can be scored: {skipped[0][0]}: {skipped[0][1]}")
+    results = [result for _, result, _ in results_by_stem]
     if false_alarms is not None:
         threshold = _fit_threshold(results, false_alarms, settings, folder / "threshold.json")
-        for stem, result, peaks in scored:
+        for stem, result, peaks in results_by_stem:
             _write_csv(folder / f"{stem}.csv", result, threshold)
             _write_plot(folder / f"{stem}.png", result, peaks, threshold, unwritten)
-    auroc = _judge(results, folder) if any(r.labels is not None and r.labels.any() for r in results) else {}
-    found = Detection(results, skipped, auroc, threshold, settings, notes)
-    _write_json(folder / "anomaly.json", _summary(found, run, data, false_alarms))
+    auroc = _auroc_by_score(results, folder) if any(r.labels is not None and r.labels.any() for r in results) else {}
+    detection = Detection(results, skipped, auroc, threshold, settings, notes)
+    _write_json(folder / "anomaly.json", _summary(detection, run, data, false_alarms))
     if unwritten:
         raise unwritten[0]
-    return found
+    return detection
 
 
-def check(run, videos, out, data=None, labels=None, settings=None, threshold=None, false_alarms=None) -> Recipe:
-    """Return a run's recipe; refuses what can be refused without Keras. The arguments are those of `anomaly`."""
-    recipe = RunFolder(run).trained("anomaly", KINDS, check_paths=False)
+def check_request(run, videos, out, data=None, labels=None, settings=None, threshold=None, false_alarms=None) -> Recipe:
+    """Validate the arguments of `anomaly` without Keras and return the run's recipe."""
+    recipe = RunFolder(run).trained("anomaly")
     if bool(videos) == bool(data):
-        raise InputError("videos to score are wanted: files, or --data, such as --data part=test; not both")
+        raise InputError("use either video files or --data, such as --data part=test")
     if data:
         laid_over(recipe, data)
         if labels:
-            raise InputError("--labels: belongs to video files; a source of --data brings its own")
+            raise InputError("--labels: supports only video files; the source of --data has its own labels")
     for video in videos:
         if Path(video).is_dir():
             raise InputError(
-                f"{video}: a video file is wanted, this is a folder; --data source=videos path=… reads one"
+                f"{video}: is a folder, not a video file; use --data source=videos --data path=… to read one"
             )
     if settings and settings.measure not in MEASURES:
         hint = did_you_mean(settings.measure, MEASURES) or f"; known: {', '.join(MEASURES)}"
         raise InputError(f"measure: unknown {settings.measure!r}{hint}")
     if settings and (settings.stride < 1 or settings.smooth < 0):
         raise InputError(
-            f"stride: at least 1, smooth: at least 0. Received: stride {settings.stride}, smooth {settings.smooth:g}"
+            f"stride must be at least 1 and smooth at least 0. "
+            f"Received: stride {settings.stride}, smooth {settings.smooth:g}"
         )
     if false_alarms is not None and not 0 < false_alarms < 1:
-        raise InputError(f"--fit-threshold: a share of frames between 0 and 1 is wanted. Received: {false_alarms:g}")
+        raise InputError(f"--fit-threshold: must be a fraction between 0 and 1. Received: {false_alarms:g}")
     if false_alarms is not None and threshold is not None:
-        raise InputError("--threshold and --fit-threshold: give one of them")
+        raise InputError("--threshold and --fit-threshold: use only one of them")
     if settings and settings.normalise and (false_alarms is not None or threshold is not None):
-        raise InputError("--normalise: gives every video a highest score of 1, so no threshold holds for all of them")
+        raise InputError(
+            "--normalise: scales the highest score of every video to 1, so it does not support a threshold"
+        )
     if videos and not any(os.path.exists(video) for video in videos):
         raise InputError(f"{videos[0]}: no such file")
     if labels:
@@ -239,10 +242,10 @@ def check(run, videos, out, data=None, labels=None, settings=None, threshold=Non
 
 
 def _of_files(paths: Sequence[str | os.PathLike], labels, length: int, notes: list[str]):
-    """Open video files; those that cannot be scored are told apart, unless there is no other."""
-    spans, said = _read_labels(Path(labels), paths) if labels else ({}, [])
-    notes += said
-    listed, skipped = [], []
+    """Open video files; those that cannot be scored are returned separately, unless there are no others."""
+    spans, label_notes = _read_labels(Path(labels), paths) if labels else ({}, [])
+    notes += label_notes
+    video_list, skipped = [], []
     for path in paths:
         try:
             stream = open_video(path)
@@ -252,16 +255,16 @@ def _of_files(paths: Sequence[str | os.PathLike], labels, length: int, notes: li
         if stream.frames < length:
             skipped.append((str(path), _too_short(stream.frames, length)))
             continue
-        marked = _marked(spans[os.path.realpath(path)], path, stream.frames, notes) if labels else None
-        listed.append(_of_file(str(path), stream, marked))
-    if not listed:
+        frame_labels = _frame_labels(spans[os.path.realpath(path)], path, stream.frames, notes) if labels else None
+        video_list.append(_of_file(str(path), stream, frame_labels))
+    if not video_list:
         raise InputError(f"{skipped[0][0]}: {skipped[0][1]}")
-    return listed, skipped
+    return video_list, skipped
 
 
 def _of_file(name: str, stream, labels: np.ndarray | None) -> _Video:
     def images(image_size: int, channels: int) -> Iterator[np.ndarray]:
-        # Copied, as a frame that needs no resizing is still the decoder's memory.
+        # Copied, because a frame that needs no resizing is still the decoder's memory.
         return (square(frame, image_size, channels).copy() for frame in stream)
 
     times = stream.seconds
@@ -273,17 +276,17 @@ def _of_data(recipe: Recipe, data: Mapping[str, Any], clip_shape: Sequence[int])
 
     opened = open_data(laid_over(recipe, data), (clip_shape,), recipe["fit"]["seed"])
     source, length = opened.training.source, clip_shape[0]
-    listed, skipped = [], [(each.name, each.reason) for each in opened.skipped]
+    video_list, skipped = [], [(entry.name, entry.reason) for entry in opened.skipped]
     for video in opened.training.videos:
         if video.frames < length:
             skipped.append((video.name, _too_short(video.frames, length)))
             continue
         labels = source.frame_labels(video) if hasattr(source, "frame_labels") else None
         times = np.arange(video.frames) / video.fps
-        listed.append(_Video(video.name, video.fps, times, _reader(source, video), labels=labels))
-    if not listed:
+        video_list.append(_Video(video.name, video.fps, times, _reader(source, video), labels=labels))
+    if not video_list:
         raise InputError(f"{skipped[0][0]}: {skipped[0][1]}")
-    return listed, skipped
+    return video_list, skipped
 
 
 def _reader(source, video) -> Callable[[int, int], Iterator[np.ndarray]]:
@@ -295,12 +298,12 @@ def _reader(source, video) -> Callable[[int, int], Iterator[np.ndarray]]:
 
 
 def _too_short(frames: int, length: int) -> str:
-    return f"has {frames} frames; the model takes {length} frames at once, at least as many are wanted"
+    return f"has {frames} frames; the model needs at least {length}"
 
 
 @dataclass(frozen=True)
 class _Span:
-    """Anomalous frames of a video, and the row of the labels file that says so, such as "labels.csv:3"."""
+    """Anomalous frames of a video, and their row in the file of labels, such as "labels.csv:3"."""
 
     start: int
     stop: int
@@ -308,35 +311,37 @@ class _Span:
 
 
 def _read_labels(file: Path, paths: Sequence) -> tuple[dict[str, list[_Span]], list[str]]:
-    """Return the anomalies of each video file by its real path, and notes on rows that are not used.
+    """Return the anomalies of each video file by its real path, and notes on unused rows.
 
-    Blanks around cells mean nothing.
+    Blanks around cells are ignored.
 
     Raises:
-        InputError: a column is missing, or a row does not hold a file that exists and a span of frames.
+        InputError: a column is missing, or a row is not an existing file and a span of frames.
     """
     spans: dict[str, list[_Span]] = {os.path.realpath(path): [] for path in paths}
     others, notes = [], []
     try:
-        # As paths are decoded, so that names that are not UTF-8 are found, too.
+        # Decoded like paths, so that names that are not UTF-8 match too.
         with open(file, newline="", encoding="utf-8-sig", errors="surrogateescape") as text:
             rows = csv.reader(text, skipinitialspace=True)
             columns = [cell.strip() for cell in next(rows, [])]
-            if missing := {"video", "start", "stop"} - set(columns):
-                raise InputError(f"{file}: the columns video, start, stop are wanted, {sorted(missing)[0]} is missing")
+            if absent := {"video", "start", "stop"} - set(columns):
+                raise InputError(f"{file}: the column {sorted(absent)[0]} is missing; required: video, start, stop")
             for cells in rows:
                 cells = [cell.strip() for cell in cells]
                 if not any(cells):
                     continue
                 place = f"{file}:{rows.line_num}"
                 if len(cells) > len(columns):
-                    raise InputError(f"{place}: more cells than columns; quote a cell that has a comma")
+                    raise InputError(f"{place}: more cells than columns; quote cells that contain a comma")
                 row = dict.fromkeys(columns, "") | dict(zip(columns, cells, strict=False))
                 span = _span(row, place)
                 path = os.path.realpath(file.parent / row["video"])
                 if path not in spans:
                     others.append((row["video"], path, place))
-                elif same := [each.row for each in spans[path] if (each.start, each.stop) == (span.start, span.stop)]:
+                elif same := [
+                    other.row for other in spans[path] if (other.start, other.stop) == (span.start, span.stop)
+                ]:
                     notes.append(f"{place}: repeats {same[0]}")
                 else:
                     spans[path].append(span)
@@ -344,16 +349,16 @@ def _read_labels(file: Path, paths: Sequence) -> tuple[dict[str, list[_Span]], l
         raise InputError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
     names = [os.path.relpath(path, os.path.realpath(file.parent)) for path in spans]
     for name, path, place in others:
-        # A name that is misspelt would leave an anomalous video without labels, which is to say normal.
+        # A misspelt name would leave an anomalous video unlabelled, that is, normal.
         if not os.path.isfile(path):
             hint = did_you_mean(name, names) or "; paths are relative to the CSV"
             raise InputError(f"{place}: no such video: {name}{hint}")
     if others:
         name, _, place = others[0]
         if not any(spans.values()):
-            raise InputError(f"{file}: speaks of none of the videos, but of {name!r}; paths are relative to the CSV")
-        rows = f"{len(others)} rows are" if len(others) > 1 else "1 row is"
-        notes.append(f"{file}: {rows} of videos that are not scored, such as {name} ({place})")
+            raise InputError(f"{file}: names none of the videos, but {name!r}; paths are relative to the CSV")
+        rows = f"{len(others)} rows name" if len(others) > 1 else "1 row names"
+        notes.append(f"{file}: {rows} videos that are not scored, such as {name} ({place})")
     return spans, notes
 
 
@@ -366,13 +371,14 @@ def _span(row: Mapping[str, str], place: str) -> _Span:
         start, stop = -1, -1
     if not 0 <= start < stop:
         raise InputError(
-            f"{place}: frame numbers with 0 <= start < stop are wanted. Received: {row['start']}, {row['stop']}"
+            f"{place}: start and stop must be frame numbers with 0 <= start < stop. "
+            f"Received: {row['start']}, {row['stop']}"
         )
     return _Span(start, stop, place)
 
 
-def _marked(spans: Iterable[_Span], path, frames: int, notes: list[str]) -> np.ndarray:
-    """Return 1 for each frame that spans mark; a note is added where one goes beyond the video's end."""
+def _frame_labels(spans: Iterable[_Span], path, frames: int, notes: list[str]) -> np.ndarray:
+    """Return uint8 (frames,), 1 within spans; adds a note for each span that exceeds the video's end."""
     labels = np.zeros(frames, np.uint8)
     for span in spans:
         if span.start >= frames:
@@ -386,7 +392,7 @@ def _marked(spans: Iterable[_Span], path, frames: int, notes: list[str]) -> np.n
 
 
 def _mean_frame(recipe: Recipe, clip_shape: Sequence[int]) -> np.ndarray | None:
-    """Return the mean of the frames that the run was trained on, 0..1; None where they are no longer there."""
+    """Return the mean of the run's training frames, 0..1; None if they no longer exist."""
     from kvzoo.data.pipeline import open_data
 
     try:
@@ -398,42 +404,42 @@ def _mean_frame(recipe: Recipe, clip_shape: Sequence[int]) -> np.ndarray | None:
 
 
 def _score(model, video: _Video, settings: Settings, mean_frame, overlay, unwritten: list[WriteError], progress):
-    """Write a video's overlay; return its Scores and the frames at its peaks, {frame number: picture}.
+    """Write a video's overlay; return its Scores and the frames at its peaks, {frame number: image}.
 
-    An overlay that cannot be written is no reason to give up the scores: its error goes into `unwritten`.
+    If the overlay cannot be written, its error is added to `unwritten`, and the scores are still returned.
     """
     length, image_size, _, channels = model.clip_shape
     images = video.images(image_size, channels)
     maps = _error_maps(ahead(_forward(model, ahead(batches(windows(images, length, settings.stride))))))
-    kept, raw, trivial, before = _Peaks(len(video.seconds)), [], {name: [] for name in TRIVIAL}, None
+    peaks, raw, trivial, previous = _Peaks(len(video.seconds)), [], {name: [] for name in TRIVIAL}, None
 
-    def scored() -> Iterator[np.ndarray]:
-        nonlocal before
+    def overlay_frames() -> Iterator[np.ndarray]:
+        nonlocal previous
         for frame, error in maps:
-            raw.append(_measured(error, settings.measure))
-            kept.see(raw[-1], frame)
+            raw.append(_reduce(error, settings.measure))
+            peaks.see(raw[-1], frame)
             if video.labels is not None:
-                seen = frame / 255.0
-                trivial[TRIVIAL[0]].append(0.0 if before is None else np.abs(seen - before).mean())
+                values = frame / 255.0
+                trivial[TRIVIAL[0]].append(0.0 if previous is None else np.abs(values - previous).mean())
                 if mean_frame is not None:
-                    trivial[TRIVIAL[1]].append(math.sqrt(np.square(seen - mean_frame).mean()))
-                before = seen
+                    trivial[TRIVIAL[1]].append(math.sqrt(np.square(values - mean_frame).mean()))
+                previous = values
             if progress:
                 progress(1)
             yield _picture(frame, error)
 
-    pictures, sound = scored(), Sound()
+    pictures, sound = overlay_frames(), Sound()
     try:
-        # Opened before anything is written, so that a video of which nothing decodes leaves no file.
+        # Opened before anything is written, so that a video that cannot be decoded leaves no file.
         if (first := next(pictures, None)) is None:
-            raise InputError(video.broken() or "fewer frames can be decoded than the model takes")
+            raise InputError(video.broken() or "fewer frames can be decoded than the model needs")
         if overlay:
             sound = video.sound()
             try:
                 write_mp4(overlay, chain([first], pictures), video.fps, sound.frames, video.seconds + sound.delay)
             except WriteError as error:
                 unwritten.append(error)
-        for _ in pictures:  # All of them without an overlay, the rest where writing it failed.
+        for _ in pictures:  # All of them without an overlay, the rest if writing it failed.
             pass
     finally:
         pictures.close()
@@ -443,13 +449,13 @@ def _score(model, video: _Video, settings: Settings, mean_frame, overlay, unwrit
 
     seconds = video.seconds[: len(raw)]
 
-    def finished(scores: list[float]) -> np.ndarray:
-        return _finished(np.asarray(scores), settings, seconds, video.fps)
+    def finish(scores: list[float]) -> np.ndarray:
+        return _postprocess(np.asarray(scores), settings, seconds, video.fps)
 
     labels = None if video.labels is None else video.labels[: len(raw)]
-    others = {name: finished(scores) for name, scores in trivial.items() if scores}
-    result = Scores(video.name, video.fps, finished(raw), seconds, labels, others, video.broken(), sound.note)
-    return result, kept.highest(result.scores, seconds)
+    others = {name: finish(scores) for name, scores in trivial.items() if scores}
+    result = Scores(video.name, video.fps, finish(raw), seconds, labels, others, video.broken(), sound.note)
+    return result, peaks.highest(result.scores, seconds)
 
 
 def _forward(model, clips: Iterator) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
@@ -463,47 +469,47 @@ def _forward(model, clips: Iterator) -> Iterator[tuple[np.ndarray, np.ndarray, i
         clips.close()
 
 
-def _error_maps(judged: Iterator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield every frame once, with the mean of its error maps over the windows that it lies in."""
-    held: deque = deque()  # [frame, sum of error maps, how many] of the frames of the last window
+def _error_maps(clips: Iterator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield every frame once, with the mean of its error maps over the windows that contain it."""
+    pending: deque = deque()  # [frame, sum of error maps, their number] of the frames of the last window
     try:
-        for clip, errors, new in judged:
-            for _ in range(new if held else 0):
-                frame, total, count = held.popleft()
+        for clip, errors, new in clips:
+            for _ in range(new if pending else 0):
+                frame, total, count = pending.popleft()
                 yield frame, total / count
-            held.extend([frame, 0.0, 0] for frame in clip[-new:])
-            for entry, error in zip(held, errors, strict=True):
+            pending.extend([frame, 0.0, 0] for frame in clip[-new:])
+            for entry, error in zip(pending, errors, strict=True):
                 entry[1], entry[2] = entry[1] + error, entry[2] + 1
-        for frame, total, count in held:
+        for frame, total, count in pending:
             yield frame, total / count
     finally:
-        judged.close()
+        clips.close()
 
 
-def _measured(error: np.ndarray, measure: str) -> float:
+def _reduce(error: np.ndarray, measure: str) -> float:
     if measure == "mean":
         return float(error.mean())
     side = max(1, len(error) // 4)
     return float(cv2.blur(error, (side, side), borderType=cv2.BORDER_REFLECT_101).max())
 
 
-def _finished(scores: np.ndarray, settings: Settings, seconds: np.ndarray, fps: float) -> np.ndarray:
+def _postprocess(scores: np.ndarray, settings: Settings, seconds: np.ndarray, fps: float) -> np.ndarray:
     if settings.smooth:
-        scores = _smoothed(scores, settings.smooth, seconds, fps)
+        scores = _smooth(scores, settings.smooth, seconds, fps)
     if settings.normalise:
-        spread = np.ptp(scores)
-        scores = (scores - scores.min()) / (spread or 1.0)
+        range_ = np.ptp(scores)
+        scores = (scores - scores.min()) / (range_ or 1.0)
     return scores
 
 
-def _smoothed(scores: np.ndarray, sigma: float, seconds: np.ndarray, fps: float) -> np.ndarray:
-    """Return scores (N,) smoothed over time by a Gaussian; beyond the ends they are as at them."""
+def _smooth(scores: np.ndarray, sigma: float, seconds: np.ndarray, fps: float) -> np.ndarray:
+    """Return scores (N,) smoothed over time by a Gaussian; they are constant beyond the ends."""
     from scipy.ndimage import gaussian_filter1d
     from scipy.special import ndtr
 
     if is_steady(seconds, fps):
         return gaussian_filter1d(scores, sigma * fps, mode="nearest")
-    # Each frame stands for the time that is nearer to it than to its neighbours.
+    # Each frame represents the time that is closer to it than to its neighbours.
     borders = np.concatenate([[-np.inf], (seconds[1:] + seconds[:-1]) / 2, [np.inf]])
     first = np.searchsorted(borders, seconds - 5 * sigma) - 1
     stop = np.searchsorted(borders, seconds + 5 * sigma)
@@ -515,7 +521,7 @@ def _smoothed(scores: np.ndarray, sigma: float, seconds: np.ndarray, fps: float)
 
 
 class _Peaks:
-    """Keeps the highest-scored frame of each stretch of a video, of CANDIDATES stretches at most."""
+    """Keep the frame with the highest score of each span of a video, for at most CANDIDATES spans."""
 
     def __init__(self, frames: int):
         self._stretch, self._seen = max(1, math.ceil(frames / CANDIDATES)), 0
@@ -528,9 +534,9 @@ class _Peaks:
         self._seen += 1
 
     def highest(self, scores: np.ndarray, seconds: np.ndarray) -> dict[int, np.ndarray]:
-        """Return up to SHOWN kept frames of the highest scores, at least a second or a tenth of the video apart."""
+        """Return up to SHOWN frames with the highest scores, at least a second or a tenth of the video apart."""
         chosen: dict[int, np.ndarray] = {}
-        for _, at, frame in sorted(self._best.values(), key=lambda kept: -scores[kept[1]]):
+        for _, at, frame in sorted(self._best.values(), key=lambda candidate: -scores[candidate[1]]):
             if all(abs(seconds[at] - seconds[other]) >= max(1.0, seconds[-1] / 10) for other in chosen):
                 chosen[at] = frame
             if len(chosen) == SHOWN:
@@ -539,15 +545,15 @@ class _Peaks:
 
 
 def _picture(frame: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return a frame (H, W, C) and beside it the same in grey with the error glowing on it, RGB."""
+    """Return a frame (H, W, C) next to the same frame in grey with its error overlaid, as RGB."""
     plain = frame if frame.shape[2] == 3 else frame.repeat(3, axis=2)
     share = np.minimum(np.sqrt(error) / SATURATED, 1.0)
     glow = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     grey = np.repeat(plain.mean(2, keepdims=True), 3, axis=2) * 0.6
-    overlaid = grey * (1 - share[..., None]) + glow * share[..., None]
+    blend = grey * (1 - share[..., None]) + glow * share[..., None]
     times = math.ceil(SIDE / len(frame))
     times += times % 2
-    pair = [each.repeat(times, axis=0).repeat(times, axis=1) for each in (plain, overlaid.astype(np.uint8))]
+    pair = [image.repeat(times, axis=0).repeat(times, axis=1) for image in (plain, blend.astype(np.uint8))]
     return stack(pair, axis=1)
 
 
@@ -565,22 +571,24 @@ def _fit_threshold(results: list[Scores], false_alarms: float, settings: Setting
 def _read_threshold(file: str | os.PathLike, settings: Settings) -> float:
     try:
         record = json.loads(Path(file).read_text(encoding="utf-8"))
-        value, made = float(record["threshold"]), Settings(**record["settings"])
+        value, fitted = float(record["threshold"]), Settings(**record["settings"])
     except OSError as error:
         raise InputError(f"--threshold {file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"--threshold {file}: a number, or a threshold.json of --fit-threshold, is wanted") from None
-    for each in fields(Settings):
-        if getattr(made, each.name) != getattr(settings, each.name):
+        raise InputError(
+            f"--threshold {file}: must be a number, or a threshold.json written by --fit-threshold"
+        ) from None
+    for setting in fields(Settings):
+        if getattr(fitted, setting.name) != getattr(settings, setting.name):
             raise InputError(
-                f"--threshold {file}: was fitted with {each.name} {getattr(made, each.name)}, "
-                f"these scores have {getattr(settings, each.name)}"
+                f"--threshold {file}: was fitted with {setting.name} {getattr(fitted, setting.name)}, "
+                f"these scores have {getattr(settings, setting.name)}"
             )
     return value
 
 
-def _judge(results: list[Scores], folder: Path) -> dict[str, dict[str, float]]:
-    """Return the AUROC of the model's score and of the trivial ones, and draw their ROC curves."""
+def _auroc_by_score(results: list[Scores], folder: Path) -> dict[str, dict[str, float]]:
+    """Return the AUROC of the model's score and of the baselines, and plot their ROC curves."""
     from kvzoo.media.plots import write_roc
     from kvzoo.metrics.detection import macro_auroc, micro_auroc, roc
 
@@ -610,7 +618,7 @@ def _write_csv(file: Path, result: Scores, threshold: float | None) -> None:
         columns["label"] = result.labels
     if threshold is not None:
         columns["anomalous"] = (result.scores > threshold).astype(int)
-    with writing(file), written_whole(file) as beside, open(beside, "w", newline="", encoding="utf-8") as text:
+    with writing(file), written_whole(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as text:
         rows = csv.writer(text)
         rows.writerow(columns)
         rows.writerows(zip(*columns.values(), strict=True))
@@ -627,27 +635,27 @@ def _write_plot(
         unwritten.append(error)
 
 
-def _summary(found: Detection, run, data, false_alarms) -> dict:
+def _summary(detection: Detection, run, data, false_alarms) -> dict:
     return {
         "run": str(run),
         **({"data": dict(data)} if data else {}),
-        "settings": asdict(found.settings),
-        "threshold": found.threshold,
+        "settings": asdict(detection.settings),
+        "threshold": detection.threshold,
         **({"false_alarms": false_alarms} if false_alarms is not None else {}),
         "auroc": {
             name: {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in row.items()}
-            for name, row in found.auroc.items()
+            for name, row in detection.auroc.items()
         },
         "videos": [
             {"name": r.name, "frames": len(r.scores), "fps": r.fps, "highest": float(r.scores.max())}
             | ({"broken": r.broken} if r.broken else {})
-            for r in found.videos
+            for r in detection.videos
         ],
-        "skipped": [{"name": name, "why": why} for name, why in found.skipped],
-        **({"notes": found.notes} if found.notes else {}),
+        "skipped": [{"name": name, "why": why} for name, why in detection.skipped],
+        **({"notes": detection.notes} if detection.notes else {}),
     }
 
 
 def _write_json(file: Path, record: dict) -> None:
-    with writing(file), written_whole(file) as beside:
-        beside.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with writing(file), written_whole(file) as temporary:
+        temporary.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")

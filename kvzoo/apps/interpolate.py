@@ -1,11 +1,11 @@
-"""New frames between a video's own: N times its frame rate, or slow motion.
+"""Interpolate new frames between a video's own, for N times its frame rate or slow motion.
 
 A network that maps motion (`flow` and `visibility` in its spec) estimates it on small frames and at any number of
-times; the frames themselves are sampled and blended at their full size, and mixed with the cross-fade as the map
-`trust` says, where there is one. Any other network paints its frames at its
-own size and at the times that it was trained for. Given frames are passed on as they are.
+times; the frames themselves are sampled and blended at full size, and mixed with the cross-fade according to the map
+`trust`, if there is one. Any other network paints its frames at its own size and at the times that it was trained for.
+Original frames are kept unchanged.
 
-Decoding, the network, the making of frames and encoding each have a thread, with a few frames between them.
+Decoding, the network, the computation of frames and encoding each have a thread, with a few frames between them.
 """
 
 import contextlib
@@ -26,28 +26,28 @@ from kvzoo.recipe.resolve import Recipe
 from kvzoo.registry import ModelSpec
 
 MAPS = ("flow", "visibility")
-MOST = 32  # times the rate, of networks that map motion
-BATCH = 16  # frames that a network makes at once, but for one pair's
-PAIRS = 4  # at once, at most: they are held at full size
+MOST = 32  # maximum factor, for networks that map motion
+BATCH = 16  # frames that a network computes at once, unless one pair has more
+PAIRS = 4  # maximum pairs at once: they are kept at full size
 LUMA = np.array([0.299, 0.587, 0.114])  # of RGB, ITU-R BT.601
 
-# Cuts are seen on frames of this size. In four real videos the five cuts have a change of 0.26 and more, everything
-# else 0.07 at most; 400 pairs of frames of different shots have 0.16 and more.
+# Cuts are detected on frames of this size. In four real videos the five cuts have a change of at least 0.26, everything
+# else at most 0.07; 400 pairs of frames of different shots have at least 0.16.
 CUT_SIZE = (32, 32)
 CUT = 0.1
-BINS = 8  # a channel, of the colour histograms
+BINS = 8  # per channel of the colour histograms
 
 
 @dataclass(frozen=True)
 class Interpolation:
-    """What was written.
+    """The result of `interpolate`.
 
     Attributes:
-        frames: how many, given and new ones.
-        fps: frames a second.
-        cuts: between how many given frames nothing was blended.
-        broken: what was wrong with the video, in words; "" where nothing was.
-        sound: what of its sound is left out, in words; "" where nothing is.
+        frames: number of frames written, original and new.
+        fps: frames per second.
+        cuts: number of cuts, across which nothing was blended.
+        broken: what is wrong with the video, in words; "" if nothing is.
+        sound: what is left out of its sound, in words; "" if nothing is.
     """
 
     frames: int
@@ -66,67 +66,67 @@ def interpolate(
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Interpolation:
-    """Write a video with `factor - 1` new frames after each of its own but the last.
+    """Write a video with `factor - 1` new frames after each of its own except the last.
 
-    Of n frames it makes (n - 1) * factor + 1, at `factor` times the rate: frames keep their times, new ones divide the
-    time between evenly. New frames have the mean luminance that lies between their neighbours'. Where the picture is
-    cut, the frame that is nearer is repeated. The sound is kept, but for slow motion.
+    n frames become (n - 1) * factor + 1, at `factor` times the rate: frames keep their times, new ones are evenly spaced
+    between them. The mean luminance of new frames is interpolated between their neighbours'. At cuts the nearest frame is
+    repeated. The sound is kept, except in slow motion.
 
     Args:
         run: a run folder of a translator that was trained to interpolate.
         video: a video file.
         out: the file to write, .mp4 or .mkv.
-        factor: how many times the frame rate, from 2 on.
+        factor: multiple of the frame rate, at least 2.
         keep_rate: play at the video's own rate: slow motion.
-        overwrite: whether `out` may be there already.
+        overwrite: replace `out` if it exists.
         progress: called with the number of frames written since the last call.
 
     Raises:
-        InputError: a run that cannot interpolate, or not by this factor, a video with fewer than two frames, a file
-            that cannot be written as wanted.
+        InputError: the run was not trained to interpolate, or not by this factor; the video has fewer than two frames;
+            or the file cannot be written.
     """
-    _, stream = check(run, video, out, factor, overwrite)
+    _, stream = check_request(run, video, out, factor, overwrite)
     from kvzoo import zoo
 
     model = zoo.load(run)
-    method = Moved(model, factor, _shape(stream)) if moves(model.spec) else Painted(model)
-    pairs = ahead(_estimated(ahead(_pairs(stream, method, min(PAIRS, max(1, BATCH // (factor - 1))))), method))
-    made = ahead(_made(pairs, method, factor), 2 * factor)
-    written = cuts = 0
+    method = WarpedFrames(model, factor, _shape(stream)) if moves(model.spec) else PaintedFrames(model)
+    pairs = ahead(_estimate(ahead(_pairs(stream, method, min(PAIRS, max(1, BATCH // (factor - 1))))), method))
+    all_frames = ahead(_all_frames(pairs, method, factor), 2 * factor)
+    count = cuts = 0
 
-    def shown() -> Iterator[np.ndarray]:
-        nonlocal written, cuts
+    def output_frames() -> Iterator[np.ndarray]:
+        nonlocal count, cuts
         try:
-            for frame, cut in made:
+            for frame, cut in all_frames:
                 yield frame
-                written, cuts = written + 1, cuts + cut
+                count, cuts = count + 1, cuts + cut
                 if progress:
                     progress(1)
         finally:
-            made.close()
-        if not written:
+            all_frames.close()
+        if not count:
             raise _too_short(video, stream.broken or f"has {stream.frames} frames")
 
     fps = stream.fps if keep_rate else factor * stream.fps
-    times = divided(stream.seconds, factor)
+    times = divide_times(stream.seconds, factor)
     sound = left_out(stream, "in slow motion") if keep_rate else sound_of(stream)
-    write(out, shown(), fps, factor * times if keep_rate else times, sound)
-    return Interpolation(written, fps, cuts, stream.broken, sound.note)
+    write(out, output_frames(), fps, factor * times if keep_rate else times, sound)
+    return Interpolation(count, fps, cuts, stream.broken, sound.note)
 
 
-def check(
+def check_request(
     run: str | os.PathLike, video: str | os.PathLike, out: str | os.PathLike, factor: int, overwrite: bool = False
 ) -> tuple[Recipe, Stream]:
-    """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
-    recipe, stream = translators.check("interpolate", run, video, out, overwrite)
+    """Validate the arguments without Keras and return the run's recipe and the opened video."""
+    recipe, stream = translators.check_translation("interpolate", run, video, out, overwrite)
     name, between = recipe.model_spec.name, recipe["model"]["frames_out"]
     if not moves(recipe.model_spec) and factor != between + 1:
         raise InputError(
-            f"--factor {factor}: {name} was trained to make {between} frames between two; "
-            f"--factor {between + 1} is what it can"
+            f"--factor: {name} supports only {between + 1}, as it was trained to make {between} frames between two. "
+            f"Received: {factor}"
         )
     if not 2 <= factor <= MOST:
-        raise InputError(f"--factor {factor}: a whole number from 2 to {MOST} is wanted")
+        raise InputError(f"--factor: must be an integer from 2 to {MOST}. Received: {factor}")
     if stream.frames < 2:
         raise _too_short(video, "has 1 frame")
     return recipe, stream
@@ -138,11 +138,11 @@ def moves(spec: ModelSpec) -> bool:
 
 
 def _too_short(video: str | os.PathLike, has: str) -> InputError:
-    return InputError(f"{video}: {has}; two at least are wanted to make frames between them")
+    return InputError(f"{video}: {has}; at least 2 are required to make frames between them")
 
 
-class Painted:
-    """Frames as a network paints them, at its own size and at the times that it was trained for."""
+class PaintedFrames:
+    """Frames painted by a network, at its own size and at the times that it was trained for."""
 
     def __init__(self, model):
         self._model = model
@@ -155,19 +155,19 @@ class Painted:
 
         return to_uint8(self._model.predict_on_batch(pairs))
 
-    def make(self, first: np.ndarray, last: np.ndarray, painted: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the frames (H, W, 3) between two, as many as `painted` has."""
-        for time, frame in zip(_times(len(painted)), painted, strict=True):
+    def make(self, first: np.ndarray, last: np.ndarray, middle_frames: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the frames (H, W, 3) between two, as many as `middle_frames` has."""
+        for time, frame in zip(_times(len(middle_frames)), middle_frames, strict=True):
             yield from_network(frame, cv2.addWeighted(first, 1 - time, last, time, 0))
 
 
-class Moved:
-    """Frames sampled where they come from: motion from a network on small frames, pictures at full size.
+class WarpedFrames:
+    """Frames warped from the original ones: motion from a network on small frames, images at full size.
 
     Args:
         model: maps `flow` (B, m, h, w, 4) and `visibility` (B, m, h, w, 1); its builder takes a pair as `image_size`,
             and its weights depend on neither that nor `frames_out`.
-        factor: times the rate.
+        factor: multiple of the frame rate.
         shape: height and width of the frames.
     """
 
@@ -185,22 +185,22 @@ class Moved:
         """Return the maps of each of the pairs uint8 (B, 2, h, w, C)."""
         return list(zip(*self._network.predict_on_batch(pairs / np.float32(127.5) - 1), strict=True))
 
-    def make(self, first: np.ndarray, last: np.ndarray, found: tuple[np.ndarray, ...]) -> Iterator[np.ndarray]:
+    def make(self, first: np.ndarray, last: np.ndarray, maps: tuple[np.ndarray, ...]) -> Iterator[np.ndarray]:
         """Yield the frames (H, W, 3) between two, as many as there are flows."""
         height, width = first.shape[:2]
         scale = np.array([height / self.size[0], width / self.size[1]], np.float32)
         rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
 
-        def sampled(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
+        def sample(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
             flow = cv2.resize(flow * scale, (width, height))
             return cv2.remap(
                 frame, columns + flow[..., 1], rows + flow[..., 0], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
 
-        times = _times(len(found[0]))
-        for time, flow, visibility, *trusts in zip(times, *found, strict=True):
+        times = _times(len(maps[0]))
+        for time, flow, visibility, *trusts in zip(times, *maps, strict=True):
             share = cv2.resize(visibility, (width, height))
-            frame = cv2.blendLinear(sampled(first, flow[..., :2]), sampled(last, flow[..., 2:]), share, 1 - share)
+            frame = cv2.blendLinear(sample(first, flow[..., :2]), sample(last, flow[..., 2:]), share, 1 - share)
             for trust in trusts:
                 trust = cv2.resize(trust, (width, height))
                 frame = cv2.blendLinear(frame, cv2.addWeighted(first, 1 - time, last, time, 0), trust, 1 - trust)
@@ -208,9 +208,9 @@ class Moved:
 
 
 def estimated_size(image_size: int | Sequence[int], height: int, width: int) -> tuple[int, int]:
-    """Return the height and width that motion is estimated at, multiples of 8.
+    """Return the height and width for estimating motion, multiples of 8.
 
-    The shorter side is twice what the network was trained on, or the frame's own where that is less.
+    The shorter side is twice the network's training size, or the frame's own if that is less.
     """
     trained_on = image_size if isinstance(image_size, int) else min(image_size)
     scale = min(1.0, 2 * trained_on / min(height, width))
@@ -222,8 +222,16 @@ def _shape(stream: Stream) -> tuple[int, int]:
         return next(frames).shape[:2]
 
 
-def divided(times: np.ndarray, factor: int) -> np.ndarray:
-    """Return times (N,) with `factor - 1` more between each and the next, evenly."""
+def divide_times(times: np.ndarray, factor: int) -> np.ndarray:
+    """Return times (N,) with `factor - 1` more, evenly spaced, between each and the next.
+
+    Example:
+
+        >>> import numpy as np
+        >>> from kvzoo.apps.interpolate import divide_times
+        >>> divide_times(np.array([0.0, 2.0, 3.0]), factor=2).tolist()
+        [0.0, 1.0, 2.0, 2.5, 3.0]
+    """
     places = np.arange(factor * (len(times) - 1) + 1) / factor
     return np.interp(places, np.arange(len(times)), times)
 
@@ -232,46 +240,48 @@ def _times(count: int) -> list[float]:
     return [(k + 1) / (count + 1) for k in range(count)]
 
 
-def _pairs(stream: Stream, method: Painted | Moved, count: int) -> Iterator[list[tuple]]:
-    """Yield `count` pairs of neighbours at a time: both frames, both at the network's size, whether cut between."""
-    held, before = [], None
+def _pairs(stream: Stream, method: PaintedFrames | WarpedFrames, count: int) -> Iterator[list[tuple]]:
+    """Yield `count` pairs of neighbours at a time: both frames, both at the network's size, whether a cut is between."""
+    batch, previous = [], None
     for frame in stream:
-        # Copied, as a frame is the decoder's memory until the next one.
+        # Copied, because a frame is the decoder's memory until the next one.
         frame = frame.copy()
         now = frame, to_network(frame, method.size, method.channels), shrunk(frame)
-        if before:
-            held.append((before[0], frame, np.stack([before[1], now[1]]), is_cut(before[2], now[2])))
-        before = now
-        if len(held) == count:
-            yield held
-            held = []
-    if held:
-        yield held
+        if previous:
+            batch.append((previous[0], frame, np.stack([previous[1], now[1]]), is_cut(previous[2], now[2])))
+        previous = now
+        if len(batch) == count:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def _estimated(batches: Iterator[list[tuple]], method: Painted | Moved) -> Iterator[tuple]:
-    """Yield each pair of frames and what the network makes of them, None where the picture is cut between."""
+def _estimate(batches: Iterator[list[tuple]], method: PaintedFrames | WarpedFrames) -> Iterator[tuple]:
+    """Yield each pair of frames and the network's estimate, None if a cut is between them."""
     try:
         for batch in batches:
             whole = [small for *_, small, cut in batch if not cut]
-            found = iter(method.estimate(np.stack(whole)) if whole else ())
+            estimates = iter(method.estimate(np.stack(whole)) if whole else ())
             for first, last, _, cut in batch:
-                yield first, last, None if cut else next(found)
+                yield first, last, None if cut else next(estimates)
     finally:
         batches.close()
 
 
-def _made(pairs: Iterator[tuple], method: Painted | Moved, factor: int) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yield all frames in order, and whether a cut follows: the given ones as they are, those between them new."""
+def _all_frames(
+    pairs: Iterator[tuple], method: PaintedFrames | WarpedFrames, factor: int
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """Yield all frames in order, original and new, and whether a cut follows."""
     last = None
     try:
-        for first, last, found in pairs:
-            yield first, found is None
-            if found is None:
+        for first, last, estimate in pairs:
+            yield first, estimate is None
+            if estimate is None:
                 yield from ((first if time < 0.5 else last, False) for time in _times(factor - 1))
                 continue
             levels = luminance(first), luminance(last)
-            for time, frame in zip(_times(factor - 1), method.make(first, last, found), strict=True):
+            for time, frame in zip(_times(factor - 1), method.make(first, last, estimate), strict=True):
                 yield with_luminance(frame, (1 - time) * levels[0] + time * levels[1]), False
         if last is not None:
             yield last, False
@@ -284,36 +294,36 @@ def luminance(frame: np.ndarray) -> float:
     return float(LUMA @ cv2.mean(frame)[:3])
 
 
-def with_luminance(frame: np.ndarray, wanted: float) -> np.ndarray:
-    """Return a frame with another mean luma: darkened towards black or brightened towards white, so nothing clips."""
+def with_luminance(frame: np.ndarray, target: float) -> np.ndarray:
+    """Return a frame with another mean luma, scaled towards black or white so that nothing clips."""
     has = luminance(frame)
     levels = np.arange(256)
-    if has > wanted:
-        levels = levels * (wanted / has)
-    elif has < wanted:
-        levels = 255 - (255 - levels) * ((255 - wanted) / (255 - has))
+    if has > target:
+        levels = levels * (target / has)
+    elif has < target:
+        levels = 255 - (255 - levels) * ((255 - target) / (255 - has))
     return cv2.LUT(frame, levels.round().astype(np.uint8))
 
 
 def shrunk(frame: np.ndarray) -> np.ndarray:
-    """Return an RGB frame at the size at which cuts are seen."""
+    """Return an RGB frame at the size for detecting cuts."""
     return cv2.resize(frame, CUT_SIZE, interpolation=cv2.INTER_AREA)
 
 
 def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
-    """Return whether two small RGB frames of one size are of different scenes.
+    """Return whether two small RGB frames of equal size are of different scenes.
 
-    Their change is what their colour histograms do not share, times how little their pictures correlate: camera
-    motion leaves the colours, light leaves the picture.
+    Their change is the part that their colour histograms do not share, times one minus their correlation: camera
+    motion preserves the colours, changes of light preserve the correlation.
     """
     histograms = [np.bincount(_bins(frame), minlength=BINS**3) / frame[..., 0].size for frame in (before, after)]
     foreign = 1 - np.minimum(*histograms).sum()
-    pictures = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in (before, after)]
-    spread = [picture.std() for picture in pictures]
-    if min(spread) < 1:
-        # An even picture correlates with nothing.
+    images = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in (before, after)]
+    deviations = [image.std() for image in images]
+    if min(deviations) < 1:
+        # A uniform image correlates with nothing.
         return bool(foreign > 0.5)
-    alike = np.mean((pictures[0] - pictures[0].mean()) * (pictures[1] - pictures[1].mean())) / np.prod(spread)
+    alike = np.mean((images[0] - images[0].mean()) * (images[1] - images[1].mean())) / np.prod(deviations)
     return bool(foreign * (1 - alike) > CUT)
 
 

@@ -1,7 +1,7 @@
-"""A video through a run's model: every frame as the model saw it above, as it gives it back below.
+"""Reconstruct a video with a run's model: every input frame above its reconstruction.
 
 Decoding, the forward pass and encoding each have a thread, with a few batches between them: they
-overlap, and what is held does not grow with the video.
+overlap, and memory does not grow with the video.
 """
 
 import math
@@ -21,23 +21,21 @@ from kvzoo.media.clips import stack, write_gif, write_mp4
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
-KINDS = ("reconstructor",)
-
-# Smallest side of a picture in pixels: a network's 64 are too few to look at.
+# Minimum side of an image in pixels: a network's 64 are too few to look at.
 SIDES = {".mp4": 256, ".gif": 128}
-# A GIF is held in memory until its last frame.
+# A GIF is kept in memory until its last frame.
 GIF_FRAMES = 1000
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What was written.
+    """The result of `reconstruct`.
 
     Attributes:
-        frames: how many, one for each of the video.
-        fps: frames a second: the video's average rate.
-        broken: what was wrong with the video, in words; "" where nothing was.
-        sound: what of its sound is left out, in words; "" where nothing is.
+        frames: number of frames written, one for each of the video.
+        fps: frames per second: the video's average rate.
+        broken: what is wrong with the video, in words; "" if nothing is.
+        sound: what is left out of its sound, in words; "" if nothing is.
     """
 
     frames: int
@@ -53,64 +51,64 @@ def reconstruct(
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Reconstruction:
-    """Write a video's centred square, and below it what a run's model makes of it.
+    """Write a video's centred square above its reconstruction by a run's model.
 
-    The video is taken at its own rate, in windows of as many frames as the model takes, side by side; the
-    last one overlaps the one before where the video's length is no multiple of that. The file has a frame
-    for each of the video's, at its time (a GIF shows equal neighbours as one, and at most 50 a second), and its sound.
+    The video is read at its own rate, in adjacent windows of the model's length; the last one overlaps the
+    one before if the video's length is not a multiple of it. The file has a frame for each of the video's, at its
+    time (a GIF merges equal neighbours, and has at most 50 per second), and its sound.
 
     Args:
         run: a run folder.
         video: a video file.
         out: the file to write, .mp4 or .gif.
-        overwrite: whether `out` may be there already.
+        overwrite: replace `out` if it exists.
         progress: called with the number of frames written since the last call.
 
     Raises:
-        InputError: no run, no model yet, a model that is no reconstructor, no such video or nothing in it
-            that can be decoded, fewer frames than the model takes, a file that cannot be written as wanted.
+        InputError: `run` is not a run folder, has no model yet, or its model is not a reconstructor; the video
+            cannot be decoded or has fewer frames than the model needs; or the file cannot be written.
     """
-    _, stream = check(run, video, out, overwrite)
+    _, stream = check_request(run, video, out, overwrite)
     from kvzoo import zoo
 
     model = zoo.load(run)
     length, image_size, _, channels = model.clip_shape
 
-    ending, written = Path(out).suffix.lower(), 0
+    ending, count = Path(out).suffix.lower(), 0
     # Copied, as a frame that needs no resizing is still the decoder's memory.
-    seen = (square(frame, image_size, channels).copy() for frame in stream)
-    decoded = ahead(batches(windows(seen, length, length)))
-    pairs = ahead(_forward(model, decoded))
+    frames = (square(frame, image_size, channels).copy() for frame in stream)
+    clips = ahead(batches(windows(frames, length, length)))
+    pairs = ahead(_forward(model, clips))
 
     def pictures() -> Iterator[np.ndarray]:
-        nonlocal written
+        nonlocal count
         for inputs, outputs in pairs:
             for above, below in zip(inputs, outputs, strict=True):
                 yield _picture(above, below, SIDES[ending])
-                written += 1
+                count += 1
                 if progress:
                     progress(1)
-        if not written:
+        if not count:
             raise _too_short(video, stream.broken or f"has {stream.frames} frames", length)
 
-    shown = pictures()
+    images = pictures()
     sound = left_out(stream, "of a GIF") if ending == ".gif" else sound_of(stream)
     try:
         if ending == ".gif":
-            write_gif(out, shown, stream.fps, stream.seconds)
+            write_gif(out, images, stream.fps, stream.seconds)
         else:
-            write_mp4(out, shown, stream.fps, sound.frames, stream.seconds + sound.delay)
+            write_mp4(out, images, stream.fps, sound.frames, stream.seconds + sound.delay)
     finally:
-        shown.close()
+        images.close()
         pairs.close()
-    return Reconstruction(written, stream.fps, stream.broken, sound.note)
+    return Reconstruction(count, stream.fps, stream.broken, sound.note)
 
 
-def check(
+def check_request(
     run: str | os.PathLike, video: str | os.PathLike, out: str | os.PathLike, overwrite: bool = False
 ) -> tuple[Recipe, Stream]:
-    """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
-    recipe = RunFolder(run).trained("reconstruct", KINDS)
+    """Validate the arguments without Keras and return the run's recipe and the opened video."""
+    recipe = RunFolder(run).trained("reconstruct")
     check_file(out, SIDES, overwrite, video)
 
     stream = open_video(video)
@@ -119,14 +117,14 @@ def check(
         raise _too_short(video, f"has {stream.frames} frames", length)
     if Path(out).suffix.lower() == ".gif" and stream.frames > GIF_FRAMES:
         raise InputError(
-            f"--out {out}: a GIF of at most {GIF_FRAMES} frames is wanted, {video} has {stream.frames}; "
-            f"--out {Path(out).with_suffix('.mp4')} takes any number"
+            f"--out {out}: a GIF supports at most {GIF_FRAMES} frames, but {video} has {stream.frames}; "
+            f"use --out {Path(out).with_suffix('.mp4')}"
         )
     return recipe, stream
 
 
 def _too_short(video: str | os.PathLike, has: str, length: int) -> InputError:
-    return InputError(f"{video}: {has}; the model takes {length} frames at once, at least as many are wanted")
+    return InputError(f"{video}: {has}; the model needs at least {length}")
 
 
 def _forward(model, clips: Iterator[tuple[np.ndarray, list[int]]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -145,9 +143,9 @@ def _forward(model, clips: Iterator[tuple[np.ndarray, list[int]]]) -> Iterator[t
 
 
 def _picture(above: np.ndarray, below: np.ndarray, side: int) -> np.ndarray:
-    """Return two frames (H, W, C) one above the other as RGB, each enlarged by a whole number to at least `side`."""
+    """Return two frames (H, W, C) stacked as RGB, each enlarged by an integer factor to at least `side`."""
     times = math.ceil(side / len(above))
-    # Encoders want even heights and widths.
+    # Encoders need even heights and widths.
     times += times % 2 * any(length % 2 for length in above.shape[:2])
     large = [frame.repeat(times, axis=0).repeat(times, axis=1) for frame in (above, below)]
     picture = stack(large, axis=0)

@@ -1,6 +1,6 @@
-"""The clips of a gallery that are most like a query, by the cosine of their features.
+"""Find the clips of a gallery that are most similar to a query, by the cosine of their features.
 
-A gallery's features are kept in a file; only videos that are new or changed are read again.
+A gallery's features are stored in an index file; only new or changed videos are read again.
 """
 
 import base64
@@ -20,31 +20,31 @@ import numpy as np
 from PIL import Image
 
 from kvzoo.apps.embed import Features, run_with_features
-from kvzoo.apps.outputs import check_file, check_makeable, unique_stem
+from kvzoo.apps.outputs import check_creatable, check_file, unique_stem
 from kvzoo.data.source import files_under, square
 from kvzoo.data.videos import ENDINGS, open_video
 from kvzoo.errors import InputError
-from kvzoo.media.clips import writing, written_whole
+from kvzoo.files import writing, written_whole
 from kvzoo.media.pages import render
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
-SIDE = 160  # pixels of a picture's side on the page
+SIDE = 160  # pixels of an image's side on the page
 SHOWN = 64  # frames of a clip on the page, at most
 SAVE_EVERY = 30.0  # seconds after which a long indexing is saved
 VERSION = 2
-WINDOWS = ("first", "seconds", "features")  # arrays of an index, a row a window
+WINDOWS = ("first", "seconds", "features")  # arrays of an index, one row per window
 
 
 @dataclass(frozen=True)
 class Match:
-    """A clip that is like the query.
+    """A clip similar to the query.
 
     Attributes:
-        name: of its video, relative to the gallery.
+        name: its video, relative to the gallery.
         first: its first frame.
-        seconds: when that is shown.
-        similarity: the cosine.
+        seconds: display time of that frame.
+        similarity: cosine similarity.
     """
 
     name: str
@@ -54,16 +54,16 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Retrieved:
-    """What was found.
+class Retrieval:
+    """The result of `retrieve`.
 
     Attributes:
-        matches: the most alike first, one of each video.
-        videos: how many the gallery has.
-        embedded: how many of them were read this time; the others were in the index.
-        skipped: (name, why) of those that cannot be read.
-        index: the file that keeps the gallery's features.
-        note: what was wrong with the index; "" where nothing was.
+        matches: closest matches first, one per video.
+        videos: number of videos in the gallery.
+        embedded: number of videos read by this call; the others were in the index.
+        skipped: (name, reason) of the videos that cannot be read.
+        index: the file with the gallery's features.
+        note: what is wrong with the index; "" if nothing is.
     """
 
     matches: list[Match]
@@ -78,82 +78,84 @@ def retrieve(
     run: str | os.PathLike,
     query: str | os.PathLike,
     gallery: str | os.PathLike,
-    out: str | os.PathLike,
+    out: str | os.PathLike | None = None,
     top: int = 5,
     *,
     index: str | os.PathLike | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> Retrieved:
-    """Find the clips of a gallery that are most like a query, and write a page on which they play.
+) -> Retrieval:
+    """Find the clips of a gallery that are most similar to a query, and optionally write a page that plays them.
 
-    The query is the mean of its windows' features; each video of the gallery answers with the window that is most
-    alike. The query itself is left out where it lies in the gallery.
+    The query is the mean of its windows' features; each video of the gallery is represented by its most similar window.
+    The query itself is excluded if it is in the gallery.
 
     Args:
-        run: a run folder of a model with a layer of features.
+        run: a run folder of a model with a feature layer.
         query: a video file.
         gallery: a folder of video files, searched with its subfolders.
-        out: the page to write, .html.
-        top: how many to find.
-        index: the file that keeps the gallery's features; one in the run folder when None.
-        overwrite: whether `out` may be there already.
+        out: the page to write, .html; None for no page.
+        top: number of matches.
+        index: the file with the gallery's features; by default one in the run folder.
+        overwrite: replace `out` if it exists.
         progress: called with 1 after each video of the gallery.
 
     Raises:
-        InputError: no run, no model yet, a model without such features, no query or gallery that can be read, a file
-            that cannot be written as wanted.
+        InputError: `run` is not a run folder, has no model yet, or its model has no feature layer; the query or all of
+            the gallery cannot be read; or a file cannot be written.
     """
-    _, files = check(run, query, gallery, out, top, overwrite, index)
+    _, files = check_request(run, query, gallery, out, top, overwrite, index)
     features = Features(run)
-    asked = features(query)
+    query_windows = features(query)
 
-    kept = _Index(Path(index) if index else _own_index(run, gallery), RunFolder(run).model)
-    embedded = kept.update(Path(gallery), files, features, progress)
+    gallery_index = _Index(Path(index) if index else _own_index(run, gallery), RunFolder(run).model)
+    embedded = gallery_index.update(Path(gallery), files, features, progress)
     itself = os.path.realpath(query)
-    rivals = [row for row in kept.rows if os.path.realpath(Path(gallery) / row.name) != itself]
-    mean = asked.features.mean(0)
-    found = sorted((row.nearest(mean) for row in rivals if not row.reason), key=lambda match: -match.similarity)[:top]
+    rivals = [row for row in gallery_index.rows if os.path.realpath(Path(gallery) / row.name) != itself]
+    mean = query_windows.features.mean(0)
+    matches = sorted((row.nearest(mean) for row in rivals if not row.reason), key=lambda match: -match.similarity)[:top]
     skipped = [(row.name, row.reason) for row in rivals if row.reason]
-    if not found:
+    if not matches:
         why = f", such as {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-        raise InputError(f"{gallery}: nothing usable among {len(rivals)} videos{why}")
-    # The query's middle, as far as it can be decoded.
-    first = max(0, (int(asked.first[-1]) + features.length - SHOWN) // 2)
-    _write_page(Path(out), Path(query), first, Path(gallery), found, features.length)
-    return Retrieved(found, len(files), embedded, skipped, kept.path, kept.note)
+        raise InputError(f"{gallery}: none of the {len(rivals)} videos is usable{why}")
+    if out is not None:
+        # The middle of the decodable part of the query.
+        first = max(0, (int(query_windows.first[-1]) + features.length - SHOWN) // 2)
+        _write_page(Path(out), Path(query), first, Path(gallery), matches, features.length)
+    return Retrieval(matches, len(files), embedded, skipped, gallery_index.path, gallery_index.note)
 
 
-def check(
-    run, query, gallery, out, top: int = 5, overwrite: bool = False, index: str | os.PathLike | None = None
+def check_request(
+    run, query, gallery, out=None, top: int = 5, overwrite: bool = False, index: str | os.PathLike | None = None
 ) -> tuple[Recipe, list[Path]]:
-    """Return a run's recipe and the gallery's files; refuses what can be refused without Keras."""
+    """Validate the arguments without Keras and return the run's recipe and the gallery's files."""
     recipe = run_with_features("retrieve", run)
     if top < 1:
-        raise InputError(f"--top: at least 1. Received: {top}")
-    check_file(out, (".html",), overwrite)
+        raise InputError(f"--top: must be at least 1. Received: {top}")
+    if out is not None:
+        check_file(out, (".html",), overwrite)
     _check_index(Path(index) if index else _own_index(run, gallery))
     open_video(query)
     return recipe, files_under(gallery, ENDINGS)
 
 
 def _check_index(index: Path) -> None:
-    """Refuse to write an index in place of a file that is none."""
-    check_makeable(index.parent, f"--index {index}")
+    """Check that an index file can be written, and does not replace another kind of file."""
+    check_creatable(index.parent, f"--index {index}")
     if os.path.isdir(index):
         raise InputError(f"--index {index}: is a folder")
     try:
-        # A damaged index may be replaced; it begins as archives do, too.
+        # A damaged index may be replaced; it begins like any archive.
         with open(index, "rb") as file:
-            none = file.read(2) not in (b"PK", b"") or (
+            foreign = file.read(2) not in (b"PK", b"") or (
                 zipfile.is_zipfile(index) and "record.npy" not in zipfile.ZipFile(index).namelist()
             )
     except FileNotFoundError:
         return
     except OSError as error:
         raise InputError(f"--index {index}: {error.strerror}") from None
-    if none:
-        raise InputError(f"--index {index}: is no index of an earlier call, and is not replaced")
+    if foreign:
+        raise InputError(f"--index {index}: exists and is not an index; use another file")
 
 
 def _own_index(run: str | os.PathLike, gallery: str | os.PathLike) -> Path:
@@ -164,7 +166,7 @@ def _own_index(run: str | os.PathLike, gallery: str | os.PathLike) -> Path:
 
 @dataclass
 class _Row:
-    """A video of the index: its file as it was, and its windows or why there are none."""
+    """A video of the index: the state of its file, and its windows or why there are none."""
 
     name: str
     size: int
@@ -186,12 +188,12 @@ class _Row:
 
 
 class _Index:
-    """A gallery's features on disk, of one network.
+    """The stored features of a gallery for one network.
 
     Attributes:
         path: the file.
-        rows: one a video.
-        note: what was wrong with the file.
+        rows: one per video.
+        note: what is wrong with the file.
     """
 
     def __init__(self, path: Path, model: Path):
@@ -210,18 +212,18 @@ class _Index:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            self.rows, self.note = [], f"{path} could not be read and is made anew"
+            self.rows, self.note = [], f"{path} could not be read and is rebuilt"
 
     def update(self, gallery: Path, files: list[Path], features: Features, progress) -> int:
-        """Read the videos that are new or have changed; return how many. What is known is saved, however it ends."""
-        known = {(row.name, row.size, row.changed): row for row in self.rows}
+        """Read new and changed videos and return their number; the result so far is saved even if an error occurs."""
+        previous = {(row.name, row.size, row.changed): row for row in self.rows}
         rows: dict[tuple, _Row] = {}
-        embedded, saved, done = 0, time.monotonic(), False
+        embedded, last_save, complete = 0, time.monotonic(), False
         try:
             for file in files:
                 row = _state(file, gallery)
-                if (before := known.get(row.key)) is not None:
-                    row = before
+                if (old := previous.get(row.key)) is not None:
+                    row = old
                 else:
                     embedded += 1
                     try:
@@ -232,60 +234,60 @@ class _Index:
                 rows[row.key] = row
                 if progress:
                     progress(1)
-                if embedded and time.monotonic() - saved > SAVE_EVERY:
-                    self._save([*{**known, **rows}.values()])
-                    saved = time.monotonic()
-            done = True
+                if embedded and time.monotonic() - last_save > SAVE_EVERY:
+                    self._save([*{**previous, **rows}.values()])
+                    last_save = time.monotonic()
+            complete = True
         finally:
-            # What was known of videos that were not reached is kept.
-            self.rows = [*(rows if done else {**known, **rows}).values()]
-            if embedded or (done and len(rows) != len(known)):
+            # Earlier rows of videos that were not reached are kept.
+            self.rows = [*(rows if complete else {**previous, **rows}).values()]
+            if embedded or (complete and len(rows) != len(previous)):
                 self._save(self.rows)
         return embedded
 
     def _save(self, rows: list[_Row]) -> None:
-        listed = [
+        records = [
             {"name": r.name, "size": r.size, "changed": r.changed, "reason": r.reason, "windows": len(r.first)}
             for r in rows
         ]
-        read = [row for row in rows if not row.reason] or [_Row("", 0, 0)]
-        arrays = {key: np.concatenate([getattr(row, key) for row in read]) for key in WINDOWS}
-        record = json.dumps({"version": VERSION, "model": self._model, "rows": listed})
+        usable = [row for row in rows if not row.reason] or [_Row("", 0, 0)]
+        arrays = {key: np.concatenate([getattr(row, key) for row in usable]) for key in WINDOWS}
+        record = json.dumps({"version": VERSION, "model": self._model, "rows": records})
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # An open file, as NumPy adds an ending to a name that has none.
-            with written_whole(self.path) as beside, open(beside, "wb") as file:
+            # An open file, because NumPy adds an ending to a name without one.
+            with written_whole(self.path) as temporary, open(temporary, "wb") as file:
                 np.savez(file, record=np.array(record), **arrays)
 
 
 def _state(file: Path, gallery: Path) -> _Row:
-    """Return a row for a file as it is now."""
+    """Return a row with the current state of a file."""
     name = file.relative_to(gallery).as_posix()
     try:
         state = file.stat()
-    except OSError:  # It is gone; reading it says so.
+    except OSError:  # It was deleted; reading it reports that.
         return _Row(name, -1, 0)
     return _Row(name, state.st_size, state.st_mtime_ns)
 
 
-def _write_page(out: Path, query: Path, first: int, gallery: Path, found: list[Match], length: int) -> None:
+def _write_page(out: Path, query: Path, first: int, gallery: Path, matches: list[Match], length: int) -> None:
     page = render(
         "apps/retrieve.html.j2",
         name=query.name,
-        query=_moving(query, first, SHOWN),
-        clips=[(match, _moving(gallery / match.name, match.first, min(length, SHOWN))) for match in found],
+        query=_animation(query, first, SHOWN),
+        clips=[(match, _animation(gallery / match.name, match.first, min(length, SHOWN))) for match in matches],
         length=length,
         side=SIDE,
     )
-    with writing(out), written_whole(out) as beside:
-        beside.write_text(page, encoding="utf-8")
+    with writing(out), written_whole(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
-def _moving(path: Path, first: int, count: int) -> str:
-    """Return frames of a video as a data URI that plays for ever at their own times; "" where none can be decoded."""
+def _animation(path: Path, first: int, count: int) -> str:
+    """Return frames of a video as a data URI that loops at their own times; "" if none can be decoded."""
     try:
         stream = open_video(path)
-    except InputError:  # It was there when it was embedded.
+    except InputError:  # It existed when it was embedded.
         return ""
     with contextlib.closing(iter(stream)) as frames:
         images = [Image.fromarray(square(frame, SIDE, 3)) for frame in islice(frames, first, first + count)]

@@ -1,7 +1,7 @@
-"""Where and when a video seems slow or fast: the head's weights on the map before it is pooled, over the frames.
+"""Show where and when a video seems slow or fast: a class activation map over its frames.
 
-A class activation map: at each place and frame it is the logit that a clip would have that looked everywhere and
-always like this place. Frames that lie in two windows have the mean of both.
+The head's weights are applied to the map before pooling: each place and frame has the logit of a clip that looks
+everywhere and always like it. Frames in two windows have the mean of both.
 """
 
 import os
@@ -20,21 +20,21 @@ from kvzoo.media.clips import write_mp4
 from kvzoo.recipe.resolve import Recipe
 
 SLOW, FAST = (255, 214, 0), (0, 64, 255)  # yellow and blue
-MOST = 0.65  # of the colour in the overlay, where the map is strongest
-STRONG = 95  # percentile of the map's absolute values that is shown strongest
-SIDES = (256, 720)  # pixels of the picture's side, at least and at most
+MOST = 0.65  # maximum opacity of the overlay
+STRONG = 95  # percentile of the map's absolute values that has the maximum opacity
+SIDES = (256, 720)  # minimum and maximum side of the output in pixels
 
 
 @dataclass(frozen=True)
 class Saliency:
-    """What was seen.
+    """The result of `saliency`.
 
     Attributes:
-        maps: (frames, h, w), positive for sped up, in logits.
-        strongest: the value that is shown strongest.
-        fps: frames a second.
-        broken: what was wrong with the video; "" where nothing was.
-        sound: what of its sound is left out, in words; "" where nothing is.
+        maps: (frames, h, w) logits, positive for sped up.
+        strongest: absolute value shown with the maximum opacity.
+        fps: frames per second.
+        broken: what is wrong with the video; "" if nothing is.
+        sound: what is left out of its sound, in words; "" if nothing is.
     """
 
     maps: np.ndarray = field(repr=False)
@@ -51,20 +51,20 @@ def saliency(
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Saliency:
-    """Write a video's centred square with its class activation map over it: yellow seems slow, blue sped up.
+    """Write a video's centred square overlaid with its class activation map: yellow seems slow, blue sped up.
 
     Args:
         run: a run folder of a network trained with binary_speed.
         video: a video file.
         out: the file to write, .mp4.
-        overwrite: whether it may be there already.
-        progress: called with the number of frames since the last call, each of the video twice.
+        overwrite: replace `out` if it exists.
+        progress: called with the number of frames since the last call; each frame counts twice.
 
     Raises:
-        InputError: no run, no model yet, a run of another kind, no such video or fewer frames in it than the network
-            takes, a file that cannot be written as wanted.
+        InputError: `run` is not a run folder, has no model yet, or was trained with another loss; the video cannot be
+            read or has fewer frames than the network needs; or the file cannot be written.
     """
-    _, stream = check(run, video, out, overwrite)
+    _, stream = check_request(run, video, out, overwrite)
     from kvzoo import zoo
 
     maps = _maps(zoo.load(run), stream, progress)
@@ -75,8 +75,8 @@ def saliency(
     return Saliency(maps, strongest, stream.fps, stream.broken, sound.note)
 
 
-def check(run, video, out, overwrite: bool = False) -> tuple[Recipe, Stream]:
-    """Return a run's recipe and the opened video; refuses what can be refused without Keras."""
+def check_request(run, video, out, overwrite: bool = False) -> tuple[Recipe, Stream]:
+    """Validate the arguments without Keras and return the run's recipe and the opened video."""
     check_file(out, (".mp4",), overwrite, video)
     return check_run_and_video("saliency", run, video)
 
@@ -87,22 +87,22 @@ def _maps(model, stream: Stream, progress) -> np.ndarray:
 
     network = map_logits(model.network, model.spec.map_layer)
     length, image_size, _, channels = model.clip_shape
-    # Copied, as a frame that needs no resizing is still the decoder's memory.
-    seen = (square(frame, image_size, channels).copy() for frame in stream)
+    # Copied, because a frame that needs no resizing is still the decoder's memory.
+    frames = (square(frame, image_size, channels).copy() for frame in stream)
     total, count = [], []
-    decoded = ahead(batches(windows(seen, length, max(1, length // 2))))
+    clips = ahead(batches(windows(frames, length, max(1, length // 2))))
     try:
-        for batch, new in decoded:
+        for batch, new in clips:
             logits = np.asarray(network.predict_on_batch(batch.astype("float32") / 127.5 - 1.0), np.float32)
-            for each, fresh in zip(logits, new, strict=True):
+            for clip_logits, fresh in zip(logits, new, strict=True):
                 total += [0.0] * fresh
                 count += [0] * fresh
-                for i, frame in enumerate(each, len(total) - length):
+                for i, frame in enumerate(clip_logits, len(total) - length):
                     total[i], count[i] = total[i] + frame, count[i] + 1
                 if progress:
                     progress(fresh)
     finally:
-        decoded.close()
+        clips.close()
     if not total:
         raise too_short(stream.path, stream.broken or f"has {stream.frames} frames", length)
     return np.stack(total) / np.asarray(count)[:, None, None]
@@ -111,13 +111,13 @@ def _maps(model, stream: Stream, progress) -> np.ndarray:
 def _pictures(stream: Stream, maps: np.ndarray, progress) -> Iterator[np.ndarray]:
     for frame, map_ in zip(stream, maps, strict=False):
         side = int(np.clip(min(frame.shape[:2]), *SIDES)) // 2 * 2
-        yield overlaid(square(frame, side, 3), map_)
+        yield overlay_map(square(frame, side, 3), map_)
         if progress:
             progress(1)
 
 
-def overlaid(frame: np.ndarray, map_: np.ndarray) -> np.ndarray:
-    """Return a frame uint8 (H, W, 3) with a map (h, w) over it: -1 and below is yellow, 1 and above blue, 0 clear."""
+def overlay_map(frame: np.ndarray, map_: np.ndarray) -> np.ndarray:
+    """Return a frame, uint8 (H, W, 3), overlaid with a map (h, w): yellow at -1 and below, blue at 1 and above."""
     height, width = frame.shape[:2]
     value = np.clip(cv2.resize(map_.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR), -1, 1)
     colour = np.where(value[..., None] > 0, np.float32(FAST), np.float32(SLOW))

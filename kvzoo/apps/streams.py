@@ -1,6 +1,6 @@
-"""Videos of any length through a model: windows, batches of them, and threads that work ahead.
+"""Stream videos of any length through a model: windows, batches, and threads that work ahead.
 
-Nothing here holds more than a few batches, however long a video is.
+Memory is bounded by a few batches, however long a video is.
 """
 
 import queue
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-WINDOWS = 4  # a batch
+WINDOWS = 4  # per batch
 AHEAD = 2  # batches between two threads
 
 T = TypeVar("T")
@@ -19,20 +19,28 @@ Tag = TypeVar("Tag")
 
 
 def windows(frames: Iterable[np.ndarray], length: int, stride: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield windows (length, H, W, C), each with the number of frames at its end that are new.
+    """Yield windows (length, H, W, C), each with the number of new frames at its end.
 
-    They begin `stride` frames apart, `length` at most; the last one ends with the last frame, nearer to the
-    one before where it must. Of fewer frames than `length` there is none.
+    They begin `stride` frames apart, at most `length`; the last one ends with the last frame, even if that is closer
+    to the one before. A video of fewer than `length` frames has none.
+
+    Example:
+
+        >>> import numpy as np
+        >>> from kvzoo.apps.streams import windows
+        >>> frames = np.arange(7).reshape(7, 1, 1, 1)
+        >>> [(clip.ravel().tolist(), new) for clip, new in windows(frames, length=4, stride=2)]
+        [([0, 1, 2, 3], 4), ([2, 3, 4, 5], 2), ([3, 4, 5, 6], 1)]
     """
-    held, new, wanted = deque(maxlen=length), 0, length
+    buffer, new, threshold = deque(maxlen=length), 0, length
     for frame in frames:
-        held.append(frame)
+        buffer.append(frame)
         new += 1
-        if new == wanted:
-            yield np.stack(held), new
-            new, wanted = 0, stride
-    if new and len(held) == length:
-        yield np.stack(held), new
+        if new == threshold:
+            yield np.stack(buffer), new
+            new, threshold = 0, stride
+    if new and len(buffer) == length:
+        yield np.stack(buffer), new
 
 
 def windows_at_rates(
@@ -44,55 +52,55 @@ def windows_at_rates(
     ends with the last frame.
 
     Args:
-        frames: the video's, read once.
-        rates: 1 or more each.
-        length: frames of a window.
-        stride: from the beginning of a window to that of the next.
-        least: where a sped-up video is shorter than `length`, but has as many frames as this, it is one window.
+        frames: frames of the video, read once.
+        rates: rates, at least 1 each.
+        length: frames per window.
+        stride: frames from the beginning of a window to the next.
+        least: a sped-up video shorter than `length` but with at least this many frames is one window.
     """
-    held = [deque(maxlen=length) for _ in rates]
-    count, new, wanted = [0] * len(rates), [0] * len(rates), [length] * len(rates)
+    buffers = [deque(maxlen=length) for _ in rates]
+    count, new, thresholds = [0] * len(rates), [0] * len(rates), [length] * len(rates)
 
     def window(i: int) -> tuple[np.ndarray, tuple[int, int, int]]:
-        fresh, new[i], wanted[i] = new[i], 0, stride
-        return np.stack(held[i]), (i, count[i] - len(held[i]), fresh)
+        fresh, new[i], thresholds[i] = new[i], 0, stride
+        return np.stack(buffers[i]), (i, count[i] - len(buffers[i]), fresh)
 
     for number, frame in enumerate(frames):
         for i, rate in enumerate(rates):
             if number == round(count[i] * rate):
-                held[i].append(frame)
+                buffers[i].append(frame)
                 count[i], new[i] = count[i] + 1, new[i] + 1
-                if new[i] == wanted[i]:
+                if new[i] == thresholds[i]:
                     yield window(i)
     for i in range(len(rates)):
-        if new[i] and len(held[i]) >= (least or length):
+        if new[i] and len(buffers[i]) >= (least or length):
             yield window(i)
 
 
 def batches(windows: Iterable[tuple[np.ndarray, Tag]], size: int = WINDOWS) -> Iterator[tuple[np.ndarray, list[Tag]]]:
-    """Yield `size` windows at a time, (B, T, H, W, C), and what came with each."""
-    held = []
+    """Yield `size` windows at a time, (B, T, H, W, C), and the tag of each."""
+    pending = []
     for window in windows:
-        held.append(window)
-        if len(held) == size:
-            yield np.stack([clip for clip, _ in held]), [tag for _, tag in held]
-            held = []
-    if held:
-        yield np.stack([clip for clip, _ in held]), [tag for _, tag in held]
+        pending.append(window)
+        if len(pending) == size:
+            yield np.stack([clip for clip, _ in pending]), [tag for _, tag in pending]
+            pending = []
+    if pending:
+        yield np.stack([clip for clip, _ in pending]), [tag for _, tag in pending]
 
 
 def ahead(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
-    """Yield what an iterator gives, made in a thread that is at most `depth` items ahead.
+    """Yield the items of an iterator, computed in a thread at most `depth` items ahead.
 
-    What is raised there is raised here. Closing this generator ends the thread and closes the iterator.
+    Exceptions of the thread are raised here. Closing this generator ends the thread and closes the iterator.
     """
-    made: queue.Queue = queue.Queue(depth)
+    results: queue.Queue = queue.Queue(depth)
     stopped = threading.Event()
 
     def put(item) -> bool:
         while not stopped.is_set():
             try:
-                made.put(item, timeout=0.1)
+                results.put(item, timeout=0.1)
                 return True
             except queue.Full:
                 pass
@@ -114,10 +122,10 @@ def ahead(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
     thread.start()
     try:
         while True:
-            item, error, ended = made.get()
+            item, error, at_end = results.get()
             if error is not None:
                 raise error
-            if ended:
+            if at_end:
                 return
             yield item
     finally:

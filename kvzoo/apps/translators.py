@@ -1,4 +1,4 @@
-"""What the apps share that put a translator's frames beside a video's own: which runs can, sizes, colours, the file."""
+"""Shared by the apps that add a translator's frames to a video: validation of runs, sizes, colours, writing."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -14,28 +14,27 @@ from kvzoo.media.clips import write_mp4
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.run.folder import RunFolder
 
-KINDS = ("translator",)
 ENDINGS = (".mp4", ".mkv")
 
 
-def check(
+def check_translation(
     verb: str, run: str | os.PathLike, video: str | os.PathLike, out: str | os.PathLike, overwrite: bool
 ) -> tuple[Recipe, Stream]:
-    """Return a run's recipe and the opened video; refuses what can be refused without Keras.
+    """Validate the arguments without Keras and return the run's recipe and the opened video.
 
     Raises:
-        InputError: no run, no model yet, a model that is no translator or that was not trained to `verb`, pictures
-            that are no video's frames, no video, a file that cannot be written as wanted.
+        InputError: `run` is not a run folder, has no model yet, or its model is not a translator trained to `verb` on
+            frames of 1 or 3 channels; the video cannot be read; or the file cannot be written.
     """
-    recipe = RunFolder(run).trained(verb, KINDS)
-    trained = _trained_to(recipe)
-    if trained != verb:
-        hint = f"; `kvzoo {trained}` takes it" if trained else ""
+    recipe = RunFolder(run).trained(verb)
+    purpose = _trained_to(recipe)
+    if purpose != verb:
+        hint = f"; use `kvzoo {purpose}`" if purpose else ""
         raise InputError(f"{run}: was trained on examples of the sampler {_sampler(recipe)}, not to {verb}{hint}")
     channels = recipe["model"].get("channels", 3)
-    made = recipe["model"].get("channels_out") or channels
-    if channels not in (1, 3) or made != channels:
-        raise InputError(f"{run}: takes {channels} channels and gives {made}; a video's frames are 1 or 3 and 1 or 3")
+    channels_out = recipe["model"].get("channels_out") or channels
+    if channels not in (1, 3) or channels_out != channels:
+        raise InputError(f"{run}: maps {channels} channels to {channels_out}; videos need 1 to 1 or 3 to 3")
     check_file(out, ENDINGS, overwrite, video)
     return recipe, open_video(video)
 
@@ -45,15 +44,15 @@ def _sampler(recipe: Recipe) -> str:
 
 
 def _trained_to(recipe: Recipe) -> str:
-    """Return interpolate or predict, whatever the sampler is called that gave such examples; "" for others."""
+    """Return "interpolate" or "predict", by the sampler's examples rather than its name; "" for other examples."""
     sampler, model = recipe["data"]["sampler"], recipe["model"]
     if sampler["name"] != "offsets":
         return sampler["name"] if sampler["name"] in ("interpolate", "predict") else ""
-    given, made = model["frames_in"], model["frames_out"]
+    inputs, outputs = model["frames_in"], model["frames_out"]
     places = list(sampler["inputs"]), list(sampler["targets"])
-    if places == ([0, made + 1], list(range(1, made + 1))):
+    if places == ([0, outputs + 1], list(range(1, outputs + 1))):
         return "interpolate"
-    return "predict" if places == (list(range(given)), list(range(given, given + made))) else ""
+    return "predict" if places == (list(range(inputs)), list(range(inputs, inputs + outputs))) else ""
 
 
 def to_network(frame: np.ndarray, size: tuple[int, int], channels: int) -> np.ndarray:
@@ -66,21 +65,21 @@ def to_network(frame: np.ndarray, size: tuple[int, int], channels: int) -> np.nd
 
 
 def from_network(frame: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Return a network's frame (h, w, C) as large as another (H, W, 3), whose colours it takes where it is grey."""
+    """Return a network's frame (h, w, C) at the size of another (H, W, 3); a grey one takes the other's colours."""
     height, width = like.shape[:2]
     if frame.shape[:2] != (height, width):
         frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
     if frame.ndim == 3 and frame.shape[2] == 3:
         return frame
-    coloured = cv2.cvtColor(like, cv2.COLOR_RGB2YCrCb)
-    coloured[..., 0] = frame.reshape(height, width)
-    return cv2.cvtColor(coloured, cv2.COLOR_YCrCb2RGB)
+    result = cv2.cvtColor(like, cv2.COLOR_RGB2YCrCb)
+    result[..., 0] = frame.reshape(height, width)
+    return cv2.cvtColor(result, cv2.COLOR_YCrCb2RGB)
 
 
 def write(out: str | os.PathLike, frames: Iterator[np.ndarray], fps: float, times: np.ndarray, sound: Sound) -> None:
-    """Write frames (H, W, 3) as a video, with times in seconds after the first; closes the iterator, whatever happens.
+    """Write frames (H, W, 3) as a video, with times in seconds after the first; always closes the iterator.
 
-    Encoders want even sizes: an odd frame's last row or column is there twice.
+    Encoders need even sizes: the last row or column of an odd frame is repeated.
 
     Raises:
         WriteError: the file cannot be written.

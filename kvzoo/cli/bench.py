@@ -1,4 +1,4 @@
-"""`kvzoo bench`: what each model costs on this machine."""
+"""`kvzoo bench`: speed and memory of models on this machine."""
 
 import csv
 import dataclasses
@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from kvzoo import catalog
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import as_json, backend, out_file, overwrite
 from kvzoo.errors import InputError, did_you_mean
 
 COLUMNS = {
@@ -24,20 +26,24 @@ COLUMNS = {
 }
 
 
-@click.command()
+@verb(renamed={"--csv": "--out"})
 @click.argument("pattern", default="*")
-@click.option("--csv", "file", type=click.Path(dir_okay=False), metavar="FILE", help="Write all columns to a CSV file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: one object per model.")
-def command(pattern: str, file: str | None, as_json: bool) -> None:
-    """Measure the models that match PATTERN (default: all), each at the size and batch of its recipe.
+@out_file("CSV file to write all columns to.", required=False)
+@overwrite
+@as_json
+@backend
+def command(pattern: str, out: str | None, overwrite: bool, as_json: bool) -> None:
+    """Measure the models that match PATTERN (default: all), each at the size and batch size of its recipe.
 
-    "of matrix rate" is what a training step achieves of the rate of a float32 matrix product on this machine.
+    "of matrix rate" is the share of this machine's float32 matrix-product rate that a training step reaches.
     """
     names = catalog.MODELS.names(pattern)
     if not names:
         raise InputError(f"no model matches {pattern!r}{did_you_mean(pattern, catalog.MODELS.names())}")
-    if file and not Path(file).absolute().parent.is_dir():
-        raise InputError(f"--csv {file}: no such folder: {Path(file).parent}")
+    if out:
+        from kvzoo.apps.outputs import check_file
+
+        check_file(out, (Path(out).suffix.lower(),), overwrite)
     from kvzoo.testing.bench import Cost, measure_in_process
 
     widths = [max(len(title), 9) for title in COLUMNS]
@@ -46,8 +52,8 @@ def command(pattern: str, file: str | None, as_json: bool) -> None:
     for name in names:
         click.echo(f"measuring {name} ({len(costs) + 1} of {len(names)}) …", err=True)
         costs.append(cost := measure_in_process(name))
-        if file:
-            _write(Path(file), costs)  # an interrupted run keeps what it has
+        if out:
+            _write(Path(out), costs)  # an interrupted run keeps what it has
         if not as_json:
             if len(costs) == 1:
                 click.echo(f"{cost.processor}, {cost.cores} cores, {cost.matrix_gflops:.0f} GFLOP/s; ", nl=False)

@@ -2,26 +2,34 @@
 
 import json
 import logging
+from pathlib import Path
 
 import click
 
-from kvzoo.apps.compare import CLIPS, COLUMNS, MOST, PAGE, Comparison, cells, check, write_page
-from kvzoo.cli.terminal import backend_starts
+from kvzoo.apps.compare import CLIPS, MOST, PAGE, Comparison, cells, check_request, write_page
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import as_json, backend, out_folder, overwrite
+from kvzoo.cli.terminal import backend_starts, say
+from kvzoo.errors import InputError
 
 
-@click.command()
+@verb()
 @click.argument("runs", metavar="RUN RUN…", nargs=-1, type=click.Path())
-@click.option("--out", type=click.Path(), default="compare", show_default=True, help=f"Folder for {PAGE}.")
+@out_folder(f"Folder for {PAGE}.", default="compare", show_default=True)
 @click.option(
     "--clips", type=click.IntRange(1, MOST), default=CLIPS, show_default=True, help="Held-out clips on the page."
 )
-@click.option("--json", "as_json", is_flag=True, help="An object with runs, conditions, notes and page.")
-def command(runs: tuple[str, ...], out: str, clips: int, as_json: bool) -> None:
+@overwrite
+@as_json
+@backend
+def command(runs: tuple[str, ...], out: str, clips: int, overwrite: bool, as_json: bool) -> None:
     """Compare run folders on the clips that all of them held out.
 
-    Prints a table, and writes a page on which input, outputs and errors stand side by side, moving.
+    Prints a table, and writes a page that plays input, outputs and errors side by side.
     """
-    check(runs, out)
+    check_request(runs, out)
+    if (page := Path(out, PAGE)).exists() and not overwrite:
+        raise InputError(f"{page} already exists; use --overwrite to replace it")
     with backend_starts():
         from kvzoo.apps.compare import compare
     # A model a run: TensorFlow takes that for one that is traced again and again.
@@ -33,7 +41,7 @@ def command(runs: tuple[str, ...], out: str, clips: int, as_json: bool) -> None:
         click.echo(_as_json(comparison, str(page)))
         return
     click.echo(_as_table(comparison))
-    click.echo(f"look at  {page}")
+    say(f"page  {page}")
 
 
 def _as_json(comparison: Comparison, page: str) -> str:
@@ -53,7 +61,7 @@ def _as_json(comparison: Comparison, page: str) -> str:
 
 
 def _as_table(comparison: Comparison) -> str:
-    table = [["run", *(column.title for column in COLUMNS)], *cells(comparison.rows)]
+    table = [["run", *(column.title for column in comparison.columns)], *cells(comparison)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])

@@ -1,4 +1,4 @@
-"""`kvzoo data`: makes and looks at data."""
+"""`kvzoo data`: creates, prepares and checks data."""
 
 import csv
 import hashlib
@@ -15,9 +15,11 @@ import click
 
 from kvzoo import catalog
 from kvzoo.cli.group import Group
+from kvzoo.cli.options import as_json, out_file, out_folder, overrides, overwrite, seed
+from kvzoo.cli.terminal import say
 from kvzoo.errors import InputError
+from kvzoo.options import check_options
 from kvzoo.progress import progress
-from kvzoo.recipe.resolve import check_options
 from kvzoo.recipe.text import parse_pairs
 from kvzoo.signals import undone
 
@@ -26,42 +28,50 @@ SHOWN = 20  # pairs or files of a kind that are listed
 
 @click.group(cls=Group)
 def command() -> None:
-    """Make and look at data."""
+    """Create, prepare and check data."""
 
 
-@command.command()
+@command.command(short_help="Write a synthetic source as video files")
 @click.argument("source")
-@click.option("--out", type=click.Path(), required=True, help="Folder of the mp4 files; labels become subfolders.")
-@click.option("--size", type=click.IntRange(16, 1024), default=128, show_default=True, help="Pixels; even.")
-@click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the source, such as videos=12.")
-def synth(source: str, out: str, size: int, options: tuple[str, ...]) -> None:
-    """Write a built-in SOURCE, such as stick_actions, as mp4 files.
+@out_folder("Folder for the mp4 files; labels become subfolders.", required=True)
+@click.option(
+    "--size",
+    type=click.IntRange(16, 1024),
+    default=128,
+    show_default=True,
+    help="Height and width in pixels, an even number.",
+)
+@overrides("Set an option of the source, e.g. videos=12.", "settings")
+@seed("Random seed of the source; the same as -o seed=N.")
+def synth(source: str, out: str, size: int, settings: tuple[str, ...], seed: int | None) -> None:
+    """Write the videos of SOURCE, a synthetic source such as stick_actions, as mp4 files.
 
-    Where the source labels frames labels.csv is written too, where it knows how fast they play speeds.csv.
+    Also writes labels.csv if the source labels frames, and speeds.csv if it knows their speed.
     """
     spec = catalog.SOURCES.get(source)
     if "path" in spec.options:
-        raise InputError(
-            f"data synth: {source} reads files; a built-in source that draws is wanted, such as stick_actions"
-        )
+        raise InputError(f"data synth: {source} reads files; choose a synthetic source, such as stick_actions")
     if size % 2:
-        raise InputError(f"--size: mp4 wants an even number of pixels. Received: {size}")
-    given = check_options("source", source, spec.options, parse_pairs(options, "-o", "videos=12"))
+        raise InputError(f"--size: must be an even number of pixels. Received: {size}")
+    pairs = parse_pairs(settings, "-o", "videos=12")
+    if seed is not None:
+        pairs["seed"] = seed
+    arguments = check_options("source", source, spec.options, pairs)
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--out {out}: {'is not empty' if folder.is_dir() else 'is a file'}")
-    opened = spec.load()(**given)
+    opened = spec.load()(**arguments)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}") from None
     with _whole(folder):
-        click.echo(_drawn(opened, folder, size))
+        say(_write_videos(opened, folder, size))
 
 
 @contextmanager
 def _whole(folder: Path):
-    """Within, fill an empty folder; it is removed unless all goes well."""
+    """Within, fill an empty folder; it is removed unless everything succeeds."""
 
     def remove() -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -74,8 +84,8 @@ def _whole(folder: Path):
             raise
 
 
-def _drawn(opened, folder: Path, size: int) -> str:
-    """Write a source's videos, and tables of what it knows of them; return what was written, in words."""
+def _write_videos(opened, folder: Path, size: int) -> str:
+    """Write a source's videos and its labels and speeds of frames; return a summary."""
     from kvzoo.media.clips import write_mp4
 
     with progress(len(opened.videos), "video", folder) as update:
@@ -84,44 +94,51 @@ def _drawn(opened, folder: Path, size: int) -> str:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_mp4(file, opened.decode(video, 0, video.frames, size, 3), video.fps)
             update()
-    said = f"{len(opened.videos)} videos in {folder}"
+    summary = f"{len(opened.videos)} videos in {folder}"
     if hasattr(opened, "frame_labels"):
         rows = [row[:3] for row in _runs(opened.videos, opened.frame_labels) if row[3]]
         _write_csv(folder / "labels.csv", ("video", "start", "stop"), rows)
-        said += f", {len(rows)} anomalies in labels.csv"
+        summary += f", {len(rows)} anomalies in labels.csv"
     if hasattr(opened, "frame_speeds"):
         rows = _runs(opened.videos, opened.frame_speeds)
         _write_csv(folder / "speeds.csv", ("video", "start", "stop", "speed"), rows)
-        said += f", {len(rows)} spans in speeds.csv"
-    return said
+        summary += f", {len(rows)} spans in speeds.csv"
+    return summary
 
 
-@command.command()
+@command.command(short_help="Decode videos into one store for fast training")
 @click.argument("path", type=click.Path())
-@click.option("--out", type=click.Path(), required=True, help="The store, such as clips.h5.")
+@out_file("Store to write, .h5.")
 @click.option(
     "--source",
     type=click.Choice(("auto", "videos", "frames", "strips", "npy")),
     default="auto",
     show_default=True,
-    help="What PATH is a folder of.",
+    help="What PATH contains.",
 )
-@click.option("--size", type=click.IntRange(8, 1024), default=64, show_default=True, help="Pixels, each way.")
-@click.option("--channels", type=click.Choice(("1", "3")), default="3", show_default=True, help="1: grey, 3: RGB.")
-@click.option("--fps", type=click.FloatRange(0, min_open=True), help="Frames a second; each video's own when left out.")
+@click.option("--size", type=click.IntRange(8, 1024), default=64, show_default=True, help="Height and width in pixels.")
+@click.option(
+    "--channels", type=click.Choice(("1", "3")), default="3", show_default=True, help="Channels: 1 (grey) or 3 (RGB)."
+)
+@click.option(
+    "--fps", type=click.FloatRange(0, min_open=True), help="Frame rate to resample to (default: each video's own)."
+)
 @click.option(
     "--fit",
     type=click.Choice(("crop", "whole")),
     default="crop",
     show_default=True,
-    help="crop: the centred square; whole: all of the frame, with black beside it.",
+    help="Crop to the centred square, or keep the whole frame and pad with black.",
 )
-@click.option("--stabilise", is_flag=True, help="Make a shaking camera calm; pans stay.")
-@click.option("--group", metavar="REGEX", help="Finds in a name what must not be split, such as '(person\\d+)'.")
-@click.option("--workers", type=click.IntRange(1), help="Processes; one for each core when left out.")
+@click.option("--stabilise", is_flag=True, help="Remove camera shake; keep pans.")
 @click.option(
-    "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the source, such as csv=table.csv."
+    "--group",
+    metavar="REGEX",
+    help="Regular expression for the part of a name that must stay in one split, e.g. '(person\\d+)'.",
 )
+@click.option("--workers", type=click.IntRange(1), help="Number of processes (default: one per core).")
+@overrides("Set an option of the source, e.g. csv=table.csv.", "pairs")
+@overwrite
 def prepare(
     path: str,
     out: str,
@@ -133,11 +150,12 @@ def prepare(
     stabilise: bool,
     group: str | None,
     workers: int | None,
-    options: tuple[str, ...],
+    pairs: tuple[str, ...],
+    overwrite: bool,
 ) -> None:
-    """Decode a folder of videos, frames or strips once, into one store that training reads.
+    """Decode PATH, a folder of videos, frames or strips, into one store for fast training.
 
-    A call that was cut goes on where it was when it is made again. What is left out is told in the store and in
+    If interrupted, run the same command again to continue. Files that were skipped are listed in the store and in
     OUT.skipped.csv.
     """
     from kvzoo.data.kind import source_for
@@ -148,52 +166,50 @@ def prepare(
 
     path, file = local(path), Path(out)
     if file.suffix.lower() not in (".h5", ".hdf5"):
-        raise InputError(f"--out {out}: a store is wanted, a file that ends in .h5")
+        raise InputError(f"--out {out}: must end in .h5")
     name = source_for(path) if source == "auto" else source
     spec = catalog.SOURCES.get(name)
     if name == "hdf5":
-        raise InputError(f"{path}: is a store already")
-    given = check_options("source", name, spec.options, {"path": path, **parse_pairs(options, "-o", "csv=table.csv")})
+        raise InputError(f"{path}: already a store")
+    arguments = check_options("source", name, spec.options, {"path": path, **parse_pairs(pairs, "-o", "csv=table.csv")})
     settings = Settings(size, int(channels), stabilise)
-    said = {"source": name, "options": given, "size": size, "channels": channels, "fps": fps, "fit": fit}
-    said |= {"stabilise": stabilise, "group": group}
-    made_from = _made_from(Path(path), file, said)
+    made_with = {"source": name, "options": arguments, "size": size, "channels": channels, "fps": fps, "fit": fit}
+    made_with |= {"stabilise": stabilise, "group": group}
+    made_from = _made_from(Path(path), file, made_with)
     lock = WriterLock(file.with_name(f".{file.name}.lock"))
     try:
         if holder := lock.holder():
             raise Locked(holder)
-        if file.exists():
-            _say_finished(file, made_from)
+        if _is_finished(file, made_from, overwrite):
             return
         check_writable(file)
         # What is refused here leaves nothing behind: the lock's file stays once it exists.
-        opened = spec.load()(**given)
+        opened = spec.load()(**arguments)
         opened.whole = fit == "whole"
         videos = regroup(opened.videos, group) if group and opened.videos else opened.videos
         if fps:
             videos = [resample(video, fps) for video in videos]
         file.parent.mkdir(parents=True, exist_ok=True)
         with lock:
-            if file.exists():
-                _say_finished(file, made_from)
+            if _is_finished(file, made_from, overwrite):
                 return
-            click.echo(f"{path}: {len(videos)} {name}, {sum(video.frames for video in videos)} frames")
-            done = _prepared(opened, videos, file, settings, made_from, workers)
+            say(f"{path}: {len(videos)} {name}, {sum(video.frames for video in videos)} frames")
+            store = _prepare(opened, videos, file, settings, made_from, workers)
     except Locked as holder:
-        raise InputError(f"--out {out}: {holder} is preparing it") from None
+        raise InputError(f"--out {out}: {holder} is writing it") from None
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror or error}") from None
-    click.echo(f"{done.clips} clips, {done.frames} frames of {size}x{size}x{channels} in {file}{_skipped(file, done)}")
+    say(f"{store.clips} clips, {store.frames} frames of {size}x{size}x{channels} in {file}{_skipped(file, store)}")
 
 
 def _skipped(file: Path, store) -> str:
-    """Write the table of what is not in a store, or in parts only, and return a word on it."""
+    """Write the table of what is missing from a store, in full or in part, and return a note on it."""
     table = file.with_name(f"{file.stem}.skipped.csv")
     _write_csv(table, ("name", "reason"), [(each.name, each.reason) for each in store.skipped])
     return f"; {len(store.skipped)} left out or in parts, see {table}" if store.skipped else ""
 
 
-def _prepared(opened, videos: list, file: Path, settings, made_from: str, workers: int | None):
+def _prepare(opened, videos: list, file: Path, settings, made_from: str, workers: int | None):
     """Call `prepare` and show its progress."""
     from kvzoo.data.prepare import prepare
 
@@ -210,7 +226,7 @@ def _prepared(opened, videos: list, file: Path, settings, made_from: str, worker
         return prepare(opened, videos, file, settings, made_from, workers, count)
 
 
-@command.command()
+@command.command(renamed={"--html": "--out"}, short_help="Find damaged, duplicate and unbalanced data")
 @click.argument("source")
 @click.option(
     "--source",
@@ -218,70 +234,111 @@ def _prepared(opened, videos: list, file: Path, settings, made_from: str, worker
     type=click.Choice(("auto", "videos", "frames", "strips", "npy", "hdf5")),
     default="auto",
     show_default=True,
-    help="What SOURCE is a folder of.",
+    help="What SOURCE contains.",
 )
-@click.option("--recipe", help="Say what this recipe can use of it.")
-@click.option("--group", metavar="REGEX", help="Finds in a name what must not be split; the recipe's when left out.")
-@click.option("--html", type=click.Path(), help="Write a contact sheet, one page that needs nothing else.")
+@click.option("--recipe", metavar="RECIPE", help="Also report how much of it this recipe can use.")
 @click.option(
-    "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the source, such as csv=table.csv."
+    "--group",
+    metavar="REGEX",
+    help="Regular expression for the part of a name that must stay in one split (default: the recipe's).",
 )
+@out_file("Contact sheet to write, a self-contained .html page.", required=False)
+@overrides("Set an option of the source, e.g. csv=table.csv.", "pairs")
+@overwrite
+@as_json
 def check(
-    source: str, kind: str, recipe: str | None, group: str | None, html: str | None, options: tuple[str, ...]
+    source: str,
+    kind: str,
+    recipe: str | None,
+    group: str | None,
+    out: str | None,
+    pairs: tuple[str, ...],
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
-    """Read all of SOURCE once and say what is in it: a folder of videos, frames or strips, a store, or a source's name.
+    """Read all of SOURCE once and report on it: a folder of videos, frames or strips, a store, or the name of a source.
 
-    Finds what is broken, duplicates (coded again, too) and mirror images, and how labels and groups are balanced.
+    Finds broken files, duplicates (also re-encoded ones) and mirror images, and shows how labels and groups are balanced.
     """
-    from kvzoo.data.check import check as read_all
-    from kvzoo.data.check import report, sheet, usable
+    from kvzoo.data.check import report, scan, sheet, usable
     from kvzoo.data.kind import source_for
     from kvzoo.data.remote import local
     from kvzoo.data.source import regroup
     from kvzoo.files import check_writable, written_whole
     from kvzoo.recipe.resolve import load
 
-    wanted = load(recipe, check_paths=False) if recipe else None
-    if html and Path(html).is_dir():
-        raise InputError(f"--html {html}: is a folder; a file is wanted")
-    if html:
+    resolved = load(recipe, check_paths=False) if recipe else None
+    if out:
+        if Path(out).is_dir():
+            raise InputError(f"--out {out}: is a folder; must be a file")
+        if Path(out).exists() and not overwrite:
+            raise InputError(f"{out} already exists; use --overwrite to replace it")
         try:
-            check_writable(html)
+            check_writable(out)
         except OSError as error:
-            raise InputError(f"--html {html}: {error.strerror}") from None
-    given = parse_pairs(options, "-o", "csv=table.csv")
+            raise InputError(f"--out {out}: {error.strerror}") from None
+    arguments = parse_pairs(pairs, "-o", "csv=table.csv")
     source = local(source)
     if os.path.exists(source):
-        name, given = source_for(source) if kind == "auto" else kind, {"path": source, **given}
+        name, arguments = source_for(source) if kind == "auto" else kind, {"path": source, **arguments}
     elif os.sep in source or kind != "auto":
         raise InputError(f"{source}: no such file or folder")
     else:
         name = source
     spec = catalog.SOURCES.get(name)
-    opened = spec.load()(**check_options("source", name, spec.options, given))
-    pattern = group or (wanted and wanted["data"]["group"])
+    opened = spec.load()(**check_options("source", name, spec.options, arguments))
+    pattern = group or (resolved and resolved["data"]["group"])
     videos = regroup(opened.videos, pattern) if pattern and opened.videos else opened.videos
     with progress(sum(video.frames for video in videos)) as update:
-        findings = read_all(opened, videos, update)
+        findings = scan(opened, videos, update)
     rows = [("source", name), *report(findings, opened), *_not_read(source, opened)]
-    if wanted:
-        rows += [("recipe", line) for line in usable([each.video for each in findings.seen], wanted)]
-    for what, value in rows:
-        click.echo(f"{what:11}{_printable(value)}")
-    for kind, pairs in (("duplicates", findings.duplicates), ("mirrors", findings.mirrors)):
-        for a, b in pairs[:SHOWN]:
-            click.echo(f"  {kind}: {_printable(a)} = {_printable(b)}")
-    for each in findings.skipped[:SHOWN]:
-        click.echo(f"  broken: {_printable(each.name)}: {_printable(each.reason)}")
-    if html:
+    if resolved:
+        rows += [("recipe", line) for line in usable([each.video for each in findings.clips], resolved)]
+    if as_json:
+        click.echo(_as_json(rows, findings))
+    else:
+        for name, value in rows:
+            click.echo(f"{name:11}{_printable(value)}")
+        for kind, twins in (("duplicates", findings.duplicates), ("mirrors", findings.mirrors)):
+            for a, b in twins[:SHOWN]:
+                click.echo(f"  {kind}: {_printable(a)} = {_printable(b)}")
+        for each in findings.skipped[:SHOWN]:
+            click.echo(f"  broken: {_printable(each.name)}: {_printable(each.reason)}")
+    if out:
         try:
-            with written_whole(html) as beside:
-                beside.write_text(sheet(findings, rows, source), encoding="utf-8")
+            with written_whole(out) as temporary:
+                temporary.write_text(sheet(findings, rows, source), encoding="utf-8")
         except OSError as error:
-            raise InputError(f"--html {html}: {error.strerror}") from None
-        click.echo(f"contact sheet in {html}")
-    if not findings.seen:
-        raise InputError(f"{source}: nothing in it can be used")
+            raise InputError(f"--out {out}: {error.strerror}") from None
+        if not as_json:
+            say(f"contact sheet in {out}")
+    if not findings.clips:
+        raise InputError(f"{source}: contains nothing usable")
+
+
+def _as_json(rows: list[tuple[str, str]], findings) -> str:
+    """Return what `kvzoo data check` found as JSON; of rows of one name, as a recipe's, there is a list."""
+    report: dict[str, str | list[str]] = {name: value for name, value in rows if name != "recipe"}
+    if recipe := [value for name, value in rows if name == "recipe"]:
+        report["recipe"] = recipe
+    record = {
+        "report": report,
+        "clips": [
+            {
+                "name": each.video.name,
+                "frames": each.video.frames,
+                "fps": each.video.fps,
+                "label": each.video.label,
+                "group": each.video.group,
+                "motion": float(each.motion),
+            }
+            for each in findings.clips
+        ],
+        "duplicates": [list(pair) for pair in findings.duplicates],
+        "mirrors": [list(pair) for pair in findings.mirrors],
+        "skipped": [{"name": each.name, "reason": each.reason} for each in findings.skipped],
+    }
+    return json.dumps(record, indent=2)
 
 
 def _not_read(path: str, source) -> list[tuple[str, str]]:
@@ -303,36 +360,46 @@ def _printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-def _made_from(path: Path, out: Path, said: dict) -> str:
+def _made_from(path: Path, out: Path, settings: dict) -> str:
     """Return a hash over the settings and over names, sizes and times of all files; what `out` writes is left out."""
     from kvzoo.data.source import all_files
 
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     own = (str(out), f"{out}.work{os.sep}")
     for file in [path] if path.is_file() else all_files(path)[0]:
         if file.is_file() and not str(file).startswith(own) and file.name != f"{out.stem}.skipped.csv":
             status = file.stat()
             digest.update(os.fsencode(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n"))
-    if said["options"].get("csv"):
-        digest.update(Path(said["options"]["csv"]).read_bytes())
+    if settings["options"].get("csv"):
+        digest.update(Path(settings["options"]["csv"]).read_bytes())
     return digest.hexdigest()[:32]
 
 
-def _say_finished(file: Path, made_from: str) -> None:
-    """Say that a store is there already.
+def _is_finished(file: Path, made_from: str, overwrite: bool) -> bool:
+    """Return whether the store exists already, and say so; one that may be replaced counts as missing.
 
     Raises:
-        InputError: it is another one.
+        InputError: another store exists, and may not be replaced.
     """
+    if not file.exists():
+        return False
     from kvzoo.data.hdf5 import Hdf5, open_store
 
-    with open_store(file) as opened:
-        same = opened.attrs.get("made_from") == made_from
+    try:
+        with open_store(file) as opened:
+            same = opened.attrs.get("made_from") == made_from
+    except InputError:
+        if not overwrite or file.is_dir():
+            raise
+        same = False
+    if not same and overwrite:
+        return False
     if not same:
-        raise InputError(f"--out {file}: is there already, made from other files or settings; give another name")
+        raise InputError(f"{file} already exists, made from other files or settings; use --overwrite to replace it")
     store = Hdf5(str(file))
     frames = sum(video.frames for video in store.videos)
-    click.echo(f"{file} is finished: {len(store.videos)} clips, {frames} frames{_skipped(file, store)}")
+    say(f"{file} is finished: {len(store.videos)} clips, {frames} frames{_skipped(file, store)}")
+    return True
 
 
 def _runs(videos: Iterable, values_of: Callable) -> list[tuple[str, int, int, float]]:

@@ -1,10 +1,13 @@
-"""`kvzoo doctor`: versions, backend, devices, and what is slow here and why."""
+"""`kvzoo doctor`: versions, backend, devices, and advice on performance."""
 
 import importlib.metadata
+import json
 import platform
 
 import click
 
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import as_json, backend
 from kvzoo.cli.terminal import backend_starts
 
 PACKAGES = (
@@ -21,43 +24,79 @@ PACKAGES = (
 )
 
 
-@click.command()
-def command() -> None:
-    """Print versions, backend and devices, and what is slow here and why."""
+@verb()
+@as_json
+@backend
+def command(as_json: bool) -> None:
+    """Show versions, backend and devices, and what is slow on this machine and why."""
     import kvzoo
     from kvzoo import process
 
-    click.echo(f"kvzoo {kvzoo.__version__}, Python {platform.python_version()}, {platform.platform(terse=True)}")
-    click.echo(f"processor: {process.processor()}, {process.cores()} cores")
-    for setting in process.prepare():
-        click.echo(f"{setting.name}: {setting.value} ({setting.reason})")
-    for package in PACKAGES:
-        try:
-            click.echo(f"  {package:<24} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            click.echo(f"  {package:<24} not installed")
+    def show(line: str) -> None:
+        if not as_json:
+            click.echo(line)
+
+    settings = process.prepare()
+    versions = {package: _version(package) for package in PACKAGES}
+    system = platform.platform(terse=True)
+    show(f"kvzoo {kvzoo.__version__}, Python {platform.python_version()}, {system}")
+    show(f"processor: {process.processor()}, {process.cores()} cores")
+    for setting in settings:
+        show(f"{setting.name}: {setting.value} ({setting.reason})")
+    for package, number in versions.items():
+        show(f"  {package:<24} {number or 'not installed'}")
     try:
         with backend_starts():
             import keras
 
             devices = _devices(keras.backend.backend())
     except Exception as error:
-        click.echo(f"Keras does not import: {type(error).__name__}: {error}".splitlines()[0], err=True)
+        click.echo(f"kvzoo: Keras does not import: {type(error).__name__}: {error}".splitlines()[0], err=True)
         raise click.exceptions.Exit(2) from None
     backend = keras.backend.backend()
     on_gpu = any("gpu" in d.lower() or "cuda" in d.lower() for d in devices)
-    click.echo(f"backend: {backend} (KERAS_BACKEND or ~/.keras/keras.json chooses)")
-    click.echo(f"devices: {', '.join(devices)}")
-    if backend == "tensorflow" and not on_gpu:
-        click.echo(_matrix_rate())
+    rate = _matrix_rate() if backend == "tensorflow" and not on_gpu else None
+    if as_json:
+        record = {
+            "kvzoo": kvzoo.__version__,
+            "python": platform.python_version(),
+            "platform": system,
+            "processor": process.processor(),
+            "cores": process.cores(),
+            "settings": {setting.name: {"value": setting.value, "reason": setting.reason} for setting in settings},
+            "packages": versions,
+            "backend": backend,
+            "devices": devices,
+            "matrix_gflops": rate and rate / 1e9,
+            "advice": advice(backend, on_gpu),
+        }
+        click.echo(json.dumps(record, indent=2))
+        return
+    show(f"backend: {backend} (set by --backend, KERAS_BACKEND or ~/.keras/keras.json)")
+    show(f"devices: {', '.join(devices)}")
+    if rate:
+        show(_in_minutes(rate))
     for line in advice(backend, on_gpu):
-        click.echo(f"- {line}")
+        show(f"- {line}")
 
 
-def _matrix_rate() -> str:
-    from kvzoo.testing.bench import matrix_rate, quick_start_minutes
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
-    rate = matrix_rate(1024)  # under a second
+
+def _matrix_rate() -> float:
+    """Return the float32 operations a second of a matrix product."""
+    from kvzoo.testing.bench import matrix_rate
+
+    return matrix_rate(1024)  # under a second
+
+
+def _in_minutes(rate: float) -> str:
+    from kvzoo.testing.bench import quick_start_minutes
+
     return (
         f"float32 matrix rate: {rate / 1e9:.0f} GFLOP/s; `kvzoo fit gru_ae` takes about "
         f"{quick_start_minutes(rate):.0f} minutes at this rate"
@@ -65,21 +104,19 @@ def _matrix_rate() -> str:
 
 
 def advice(backend: str, on_gpu: bool) -> list[str]:
-    """Return what is slow with this backend on this device, and why."""
+    """Return advice on the speed of this backend on this device."""
     if on_gpu:
-        return ["a GPU: `jit_compile: auto` compiles with XLA; the first step takes longer, the others less"]
+        return ["GPU: `jit_compile: auto` compiles with XLA; the first step is slower, all others are faster"]
     from kvzoo import process
 
     lines = {
         "tensorflow": [
-            "a CPU: `jit_compile: auto` leaves XLA off; it made GRU-AE slower and the 3D autoencoder never compiled"
+            "CPU: `jit_compile: auto` leaves XLA off, which made GRU-AE slower and never finished compiling the 3D autoencoder"
         ],
-        "jax": [
-            "JAX on a CPU: convolutions are about ten times slower than TensorFlow's; KERAS_BACKEND=tensorflow trains faster"
-        ],
+        "jax": ["JAX on a CPU: convolutions are about ten times slower than TensorFlow's; use --backend tensorflow"],
         "torch": [
-            "PyTorch under Keras on a CPU: about five times slower than TensorFlow, for Keras keeps channels last; "
-            "KERAS_BACKEND=tensorflow trains faster"
+            "PyTorch on a CPU: about five times slower than TensorFlow, because Keras uses channels last; "
+            "use --backend tensorflow"
         ],
     }.get(backend, [])
     if backend == "tensorflow" and process.prepare()[0].value == "off":

@@ -1,4 +1,4 @@
-"""`kvzoo evaluate`: how good a run's model is, and under which conditions."""
+"""`kvzoo evaluate`: metrics of a trained model, with the conditions they were measured under."""
 
 import json
 import math
@@ -6,37 +6,36 @@ from collections.abc import Iterable
 
 import click
 
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import as_json, backend, data, seed
 from kvzoo.cli.terminal import backend_starts
 from kvzoo.recipe.text import parse_pairs
-from kvzoo.run.evaluate import CLIPS, Asked, Evaluation, check
+from kvzoo.run.evaluate import Asked, Evaluation, check
 
 
-@click.command()
+@verb()
 @click.argument("run", type=click.Path())
-@click.option(
-    "--data",
-    "given",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Evaluate other data: a key of a recipe's data, such as path=new_clips. May be repeated.",
-)
+@data("Evaluate on other data, by a key of a recipe's data section, e.g. path=new_clips.")
 @click.option(
     "--clips",
     type=click.IntRange(min=1),
-    help=f"Clips to read at most; {', '.join(f'{count} for a {kind}' for kind, count in CLIPS.items())} when left out.",
+    help="Maximum clips (default: 512 for generators and classifiers, else 128).",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of a generator's noise.")
-@click.option("--judge", type=click.Path(), help="Run of a classifier, to judge the classes of generated clips.")
-@click.option("--json", "as_json", is_flag=True, help="An object with run, metrics and conditions.")
-def command(run: str, given: tuple[str, ...], clips: int | None, seed: int, judge: str | None, as_json: bool) -> None:
-    """Measure the model of RUN, a run folder, on the clips that its recipe held out."""
-    data = parse_pairs(given, "--data", "path=new_clips")
-    asked = Asked(seed, judge)
-    check(run, data, asked)
+@seed("Seed for the generator's noise.", default=0, show_default=True)
+@click.option(
+    "--judge", type=click.Path(), metavar="RUN", help="Run of a classifier that scores the classes of generated clips."
+)
+@as_json
+@backend
+def command(run: str, pairs: tuple[str, ...], clips: int | None, seed: int, judge: str | None, as_json: bool) -> None:
+    """Evaluate the model of RUN, a run folder, on held-out clips."""
+    data = parse_pairs(pairs, "--data", "path=new_clips")
+    options = Asked(seed, judge)
+    check(run, data, options)
     with backend_starts():
         from kvzoo.run.evaluate import evaluate
 
-    evaluation = evaluate(run, data, clips, asked)
+    evaluation = evaluate(run, data, clips, options)
     click.echo(_as_json(run, evaluation) if as_json else _as_table(evaluation))
 
 
@@ -63,7 +62,7 @@ def _as_table(evaluation: Evaluation) -> str:
 
 
 def _table_of_frames(rows: list[dict]) -> list[str]:
-    """Return a line for each frame that is made, a column for each figure of the model, the baselines and the truth."""
+    """Return a line per predicted frame, with a column per metric of the model, the baselines and the ground truth."""
     if not rows:
         return []
     columns = [(name, figure) for name, figures in rows[0].items() if name != "time" for figure in figures]

@@ -1,23 +1,25 @@
-"""`kvzoo explain`: a recipe with all its values, and where each comes from."""
+"""`kvzoo explain`: a recipe with every value and its origin."""
 
 import json
 
 import click
 
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import as_json, overrides
 from kvzoo.recipe.explain import as_yaml, explained
 from kvzoo.recipe.resolve import load
 from kvzoo.recipe.text import dotted
 
 
-@click.command()
+@verb()
 @click.argument("recipe")
-@click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as fit.steps=50.")
-@click.option("--smoke", is_flag=True, help="As `kvzoo fit --smoke` would run it.")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects: key, value, origin.")
+@overrides("Override a recipe value, e.g. fit.steps=50.")
+@click.option("--smoke", is_flag=True, help="Explain what `kvzoo fit --smoke` would run.")
+@as_json
 def command(recipe: str, overrides: tuple[str, ...], smoke: bool, as_json: bool) -> None:
-    """Print a recipe (a file, the name of a shipped one, or a run's lock file) with every value that it leaves out.
+    """Show RECIPE (a file, the name of a shipped recipe, or a run's lock file) with every default filled in.
 
-    Behind each value stands its origin: a place in a file, the command line, or whose default it is.
+    Each value is followed by its origin: a place in a file, the command line, or the default of a model, loss or source.
     """
     resolved = load(recipe, overrides, smoke, check_paths=False)
     if as_json:

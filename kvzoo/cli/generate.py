@@ -2,29 +2,41 @@
 
 import click
 
-from kvzoo.apps.generate import check
-from kvzoo.cli.terminal import backend_starts
+from kvzoo.apps.generate import MOST, check_request
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import backend, out_file, overwrite, seed
+from kvzoo.cli.terminal import backend_starts, say
 
 
-@click.command()
+@verb()
 @click.argument("run", type=click.Path())
-@click.option("--out", type=click.Path(), required=True, help="The file to write: .gif, .mp4, .png or .npz.")
-@click.option("--count", type=int, help="Clips; 16, or as many as there are images, when left out.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the noise.")
-@click.option("--label", "labels", multiple=True, help="A class to make clips of; several take turns.")
-@click.option("--image", "images", multiple=True, type=click.Path(), help="A still image to go on from.")
-@click.option("--interpolate", is_flag=True, help="Clips on the way from one noise to another.")
-@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@out_file("File to write: .gif, .mp4, .png or .npz.")
+@click.option("--count", type=click.IntRange(1, MOST), help="Number of clips (default: 16, or the number of images).")
+@seed("Seed for the noise.", default=0, show_default=True)
+@click.option(
+    "--label", "labels", multiple=True, metavar="CLASS", help="Class to generate; repeat to alternate between several."
+)
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Still image to continue; may be repeated.",
+)
+@click.option("--interpolate", is_flag=True, help="Interpolate between two noise vectors.")
+@overwrite
+@backend
 def command(run, out, count, seed, labels, images, interpolate, overwrite) -> None:
-    """Make clips with the generator of RUN, a run folder. The same seed gives the same clips."""
+    """Generate clips with the generator of RUN, a run folder. The same seed gives the same clips."""
     count = (len(images) or 16) if count is None else count
-    check(run, out, count, labels=labels, images=images, interpolate=interpolate, overwrite=overwrite)
+    check_request(run, out, count, labels=labels, images=images, interpolate=interpolate, overwrite=overwrite)
     with backend_starts():
         from kvzoo.apps.generate import generate
 
-    made = generate(run, out, count, seed, labels=labels, images=images, interpolate=interpolate, overwrite=overwrite)
-    for note in made.notes:
-        click.echo(note)
-    frames, height, width, _ = made.clips.shape[1:]
-    of = f" of {', '.join(dict.fromkeys(made.labels))}" if made.labels else ""
-    click.echo(f"{out}: {len(made.clips)} clips{of}, {frames} frames of {width}x{height} at {made.fps:g} a second")
+    result = generate(run, out, count, seed, labels=labels, images=images, interpolate=interpolate, overwrite=overwrite)
+    for note in result.notes:
+        say(note)
+    frames, height, width, _ = result.clips.shape[1:]
+    of = f" of {', '.join(dict.fromkeys(result.labels))}" if result.labels else ""
+    say(f"{out}: {len(result.clips)} clips{of}, {frames} frames of {width}x{height} at {result.fps:g} a second")

@@ -1,14 +1,54 @@
-"""Groups of commands, and what is said where there is no command or option of a name."""
+"""Verbs and groups of them, and the message where no command or option has a name."""
 
 import difflib
+import functools
+from collections.abc import Mapping, Sequence
 
 import click
 
+from kvzoo.cli.options import verbosity
 from kvzoo.errors import did_you_mean
 
 
+class Verb(click.Command):
+    """A verb: it has --quiet and --verbose, and still takes old spellings of its options.
+
+    Args:
+        renamed: the new spelling of each old one, such as {"--csv": "--out"}.
+    """
+
+    def __init__(self, *args, renamed: Mapping[str, str] | None = None, **settings):
+        super().__init__(*args, **settings)
+        self.renamed = dict(renamed or {})
+        for parameter in self.params:
+            # Click calls them INTEGER RANGE and FLOAT RANGE.
+            if isinstance(parameter, click.Option) and isinstance(parameter.type, (click.IntRange, click.FloatRange)):
+                parameter.metavar = parameter.metavar or (
+                    "N" if isinstance(parameter.type, click.IntRange) else "NUMBER"
+                )
+        self.params += verbosity()
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(context, [*self._respelt(args, context.resilient_parsing)])
+
+    def _respelt(self, args: Sequence[str], silent: bool) -> list[str]:
+        """Return arguments with the new spellings of options; warn once for each old one."""
+        options = args[: args.index("--")] if "--" in args else args
+        for old, new in self.renamed.items():
+            current = [new + arg[len(old) :] if arg.partition("=")[0] == old else arg for arg in options]
+            if current != options and not silent:
+                click.echo(f"kvzoo: {old} is deprecated; use {new}", err=True)
+            options = current
+        return [*options, *args[len(options) :]]
+
+
+verb = functools.partial(click.command, cls=Verb)
+
+
 class Group(click.Group):
-    """A group that names the nearest of its commands where there is none of a name."""
+    """A group that suggests the nearest of its commands where none has a name."""
+
+    command_class = Verb
 
     def resolve_command(self, context: click.Context, args: list[str]):
         name = args[0]
@@ -19,7 +59,7 @@ class Group(click.Group):
 
 
 def in_one_line(error: click.ClickException) -> str:
-    """Return what a user of the command line did wrong, with the nearest option where there is none of a name."""
+    """Return a usage error in one line, with the nearest option where none has a name."""
     message, context = error.format_message(), getattr(error, "ctx", None)
     if context is None:
         return message
@@ -31,7 +71,11 @@ def in_one_line(error: click.ClickException) -> str:
 def _nearest(name: str, command: click.Command) -> str:
     """Return '; did you mean --smoke?' for the options near to a name; a recipe's settings count as options."""
     shown = {"help": "--help"} | {
-        option.lstrip("-"): option for parameter in command.params for option in parameter.opts
+        option.lstrip("-"): option
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+        if option.startswith("--")
     }
     if "overrides" in (parameter.name for parameter in command.params):
         from kvzoo.recipe.schema import Fit

@@ -1,19 +1,21 @@
-"""`kvzoo info`: all of a spec."""
+"""`kvzoo info`: what a spec says."""
 
 import json
 
 import click
 
 from kvzoo import catalog
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import as_json
 from kvzoo.errors import UnknownNameError, did_you_mean
-from kvzoo.registry import KINDS, ModelSpec, Option, Spec, blocked
+from kvzoo.registry import KINDS, ModelSpec, Option, Spec, TaskSpec, blocked
 
 
-@click.command()
+@verb()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="The spec as an object.")
+@as_json
 def command(name: str, as_json: bool) -> None:
-    """Print what is known of a model, loss, source, sampler or callback."""
+    """Describe NAME, a model, loss, source, sampler, callback, task or metric."""
     spec = _find(name)
     if as_json:
         click.echo(json.dumps({"type": spec.noun, **spec.to_json()}, indent=2))
@@ -23,13 +25,18 @@ def command(name: str, as_json: bool) -> None:
     if isinstance(spec, ModelSpec):
         rows |= model_rows(spec)
     else:
-        extra = {k: v for k, v in spec.to_json().items() if k not in ("name", "summary", "options", "builder")}
-        rows |= {
-            k: ", ".join(v) if isinstance(v, (list, tuple)) else str(v) for k, v in extra.items() if v not in ("", None)
-        }
+        hidden = ("name", "summary", "options", "builder", "figures", "history")
+        extra = {k: v for k, v in spec.to_json().items() if k not in hidden and v not in ("", None, (), [])}
+        rows |= {k: ", ".join(v) if isinstance(v, (list, tuple)) else str(v) for k, v in extra.items()}
     rows["builder"] = spec.builder
     for key, value in rows.items():
         click.echo(f"  {key:<14} {value}")
+    if isinstance(spec, TaskSpec) and spec.figures:
+        click.echo("  figures")
+        width = max(len(figure.name) for figure in spec.figures)
+        for figure in spec.figures:
+            better = f"{figure.better} is better" if figure.better else ""
+            click.echo(f"    {figure.name:<{width}}  {'; '.join(filter(None, (figure.meaning, better, figure.where)))}")
     if spec.options:
         click.echo("  options")
         width = max(map(len, spec.options))
@@ -54,7 +61,7 @@ def _find(name: str) -> Spec:
 
 
 def model_rows(spec: ModelSpec) -> dict[str, str]:
-    """Return what is known of a model, in words; `kvzoo info` and its card say the same."""
+    """Return the details of a model as text; `kvzoo info` and its card show the same."""
     optimizer = dict(spec.optimizer)
     settings = ", ".join(
         f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in optimizer.items() if k != "name"

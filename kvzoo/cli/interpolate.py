@@ -4,21 +4,24 @@ import time
 
 import click
 
-from kvzoo.apps.interpolate import check
-from kvzoo.cli.terminal import backend_starts
+from kvzoo.apps.interpolate import MOST, check_request
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import backend, out_file, overwrite
+from kvzoo.cli.terminal import backend_starts, say
 from kvzoo.progress import progress
 
 
-@click.command()
+@verb()
 @click.argument("run", type=click.Path())
 @click.argument("video", type=click.Path())
-@click.option("--factor", type=int, required=True, help="How many times the frame rate.")
-@click.option("--out", type=click.Path(), required=True, help="The file to write, .mp4 or .mkv.")
-@click.option("--keep-rate", is_flag=True, help="Play at VIDEO's own rate: slow motion.")
-@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@click.option("--factor", type=click.IntRange(2, MOST), required=True, help="Multiple of the frame rate.")
+@out_file("Video to write, .mp4 or .mkv.")
+@click.option("--keep-rate", is_flag=True, help="Keep VIDEO's frame rate: slow motion.")
+@overwrite
+@backend
 def command(run: str, video: str, factor: int, out: str, keep_rate: bool, overwrite: bool) -> None:
-    """Make new frames between those of VIDEO with the model of RUN, a run folder."""
-    _, stream = check(run, video, out, factor, overwrite)
+    """Insert new frames between those of VIDEO with the model of RUN, a run folder."""
+    _, stream = check_request(run, video, out, factor, overwrite)
     with backend_starts():
         from kvzoo.apps.interpolate import interpolate
 
@@ -28,5 +31,5 @@ def command(run: str, video: str, factor: int, out: str, keep_rate: bool, overwr
     seconds = time.monotonic() - begin
     for note in filter(None, (done.broken, done.sound)):
         click.echo(f"kvzoo: {video}: {note}", err=True)
-    cuts = f", {done.cuts} cuts left as they are" if done.cuts else ""
-    click.echo(f"{out}: {done.frames} frames at {done.fps:g} a second{cuts}, in {seconds:.1f} s")
+    cuts = f", {done.cuts} scene cuts not interpolated" if done.cuts else ""
+    say(f"{out}: {done.frames} frames at {done.fps:g} a second{cuts}, in {seconds:.1f} s")

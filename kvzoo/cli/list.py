@@ -5,13 +5,16 @@ import json
 import click
 
 from kvzoo import catalog
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import as_json
+from kvzoo.errors import did_you_mean
 
 
-@click.command()
+@verb()
 @click.argument("pattern", default="*")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
+@as_json
 def command(pattern: str, as_json: bool) -> None:
-    """Print the registered models that match PATTERN (wildcards), built-ins first."""
+    """List the registered models that match PATTERN (wildcards; default: all), built-in ones first."""
     rows = []
     for name, entry in zip(catalog.MODELS.names(pattern), catalog.MODELS.entries(pattern), strict=True):
         spec = entry.spec
@@ -27,15 +30,15 @@ def command(pattern: str, as_json: bool) -> None:
         )
     if as_json:
         click.echo(json.dumps(rows, indent=2))
-        return
+    elif rows:
+        width = max(len(row["name"]) for row in rows)
+        for row in rows:
+            description = (
+                f"{row['kind']:<13}  {row['summary']}"
+                if row["kind"]
+                else f"from the plugin {row['distribution']} {row['version']}"
+            )
+            click.echo(f"{row['name']:<{width}}  {description}")
     if not rows:
-        click.echo(f"no model matches {pattern!r}", err=True)
-        return
-    width = max(len(row["name"]) for row in rows)
-    for row in rows:
-        what = (
-            f"{row['kind']:<13}  {row['summary']}"
-            if row["kind"]
-            else f"of the plugin {row['distribution']} {row['version']}"
-        )
-        click.echo(f"{row['name']:<{width}}  {what}")
+        click.echo(f"kvzoo: no model matches {pattern!r}{did_you_mean(pattern, catalog.MODELS.names())}", err=True)
+        raise click.exceptions.Exit(1)

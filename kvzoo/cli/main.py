@@ -10,7 +10,7 @@ def main() -> None:
     """Entry point: exit codes are 0 done, 1 our fault, 2 the user's input, 3 training failed, 130 interrupted."""
     _open_closed()
     command.begin()
-    from kvzoo.cli.terminal import prepare, refuse
+    from kvzoo.cli.terminal import lost, prepare, refuse
 
     prepare()
     try:
@@ -22,6 +22,8 @@ def main() -> None:
         code = INTERRUPTED
     if command.received:
         command.end()
+    if code == 0 and (why := lost()):
+        code = refuse(f"standard output could not be written: {why}", 2)
     sys.exit(code)
 
 

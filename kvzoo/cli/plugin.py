@@ -1,4 +1,4 @@
-"""`kvzoo plugin`: the state of installed plugins, the start of a new one, the battery for a model."""
+"""`kvzoo plugin`: creates, lists and checks plugins."""
 
 import json
 import logging
@@ -8,68 +8,85 @@ import click
 
 from kvzoo import catalog
 from kvzoo.cli.group import Group
-from kvzoo.errors import InputError, PluginError
+from kvzoo.cli.options import as_json, backend, out_folder
+from kvzoo.cli.terminal import say
+from kvzoo.errors import InputError, PluginError, did_you_mean
 from kvzoo.registry import KINDS
 
 
 @click.group(cls=Group)
 def command() -> None:
-    """Make plugins and look after them."""
+    """Create, list and check plugins."""
 
 
-@command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
-@click.option("--quick", is_flag=True, help="Import specs only; build nothing.")
+@command.command("list", short_help="List installed plugins and whether they load")
+@as_json
+@click.option("--quick", is_flag=True, help="Import specs only; do not build models.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=1), default=120, show_default=True, help="Seconds that one may take."
+    "--timeout", type=click.FloatRange(min=1), default=120, show_default=True, help="Time limit per name, in seconds."
 )
+@backend
 def list_(as_json: bool, quick: bool, timeout: float) -> None:
-    """Load what plugins offer, each in a process of its own, and print what became of it."""
+    """List what plugins offer and whether it loads; each name is loaded in a process of its own."""
     import os
 
+    from kvzoo.cli.verbs import VERBS
     from kvzoo.plugins.states import in_words, states
 
-    rows = list(states(quick, timeout))
+    rows = list(states(quick, timeout, verbs=VERBS))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
     elif not rows:
-        click.echo("no plugin is installed; `kvzoo plugin new NAME` starts one", err=True)
+        click.echo("no plugin is installed; `kvzoo plugin new NAME` creates one", err=True)
     else:
         for row, line in in_words(rows):
             click.secho(line, fg={"broken": "red", "blocked": "yellow"}.get(row.state))
     broken = [row for row in rows if row.state == "broken"]
     if broken and os.environ.get("KVZOO_STRICT") == "1":
-        raise PluginError(f"{len(broken)} of {len(rows)} names of plugins are broken, such as {broken[0].name!r}")
+        raise PluginError(f"{len(broken)} of {len(rows)} plugin names are broken, e.g. {broken[0].name!r}")
 
 
-@command.command()
+@command.command(short_help="Create a plugin")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(list(KINDS)), default="reconstructor", show_default=True)
-@click.option("--out", type=click.Path(), help="Its folder; NAME when left out.")
+@click.option(
+    "--kind",
+    type=click.Choice(list(KINDS)),
+    default="reconstructor",
+    show_default=True,
+    help="Kind of model to start from.",
+)
+@out_folder("Folder of the plugin (default: NAME).")
 def new(name: str, kind: str, out: str | None) -> None:
-    """Write the distribution NAME, such as wave-ae: a small model that installs, trains and passes its tests."""
+    """Create the distribution NAME, e.g. wave-ae: a small model that installs, trains and passes its tests."""
     from kvzoo.plugins.new import create
 
     folder, files = create(name, kind, out)
     for file in files:
-        click.echo(f"  {folder / file}")
+        say(f"  {folder / file}")
     model = name.replace("-", "_")
-    click.echo(
+    say(
         f"next: cd {folder} && pip install -e '.[test]' && kvzoo fit {model} --smoke && kvzoo plugin check {model} && pytest"
     )
 
 
-@command.command()
+@command.command(short_help="Run the test battery on a model")
 @click.argument("name")
-@click.option("--row", "rows", multiple=True, help="Run this row only, and print the traceback of a failure.")
-@click.option("--json", "as_json", is_flag=True, help="An object for each model: its rows.")
+@click.option(
+    "--row",
+    "rows",
+    multiple=True,
+    metavar="ROW",
+    help="Run only this row, and print the traceback if it fails. May be repeated.",
+)
+@as_json
+@backend
 def check(name: str, rows: tuple[str, ...], as_json: bool) -> None:
-    """Put the model NAME, or every model of the distribution NAME, through the battery."""
+    """Run the test battery on the model NAME, or on every model of the distribution NAME."""
     from kvzoo.testing import ROWS
 
     for row in rows:
         if row not in ROWS:
-            raise InputError(f"--row {row}: one of {', '.join(ROWS)} is wanted")
+            raise InputError(f"--row {row}: unknown row{did_you_mean(row, ROWS)}; known: {', '.join(ROWS)}")
     names = _models_of(name)
     from kvzoo.cli.terminal import backend_starts
 
@@ -77,22 +94,24 @@ def check(name: str, rows: tuple[str, ...], as_json: bool) -> None:
         from kvzoo.testing.rows import Battery
     # Many small models are traced here, which TensorFlow takes for a mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    battery, failed, found = Battery(*names), [], {}
+    battery, failed, results = Battery(*names), [], {}
     for model in names:
         if not as_json:
             click.echo(f"{model} ({len(rows or ROWS)} rows)")
-        found[model] = []
+        results[model] = []
         for result in battery.results(model, rows or tuple(ROWS)):
-            found[model].append(result)
+            results[model].append(result)
             failed += [(model, result.row)] * (result.state == "failed")
             if not as_json:
                 _show(model, result, bool(rows))
     if as_json:
-        plain = {m: [{k: v for k, v in asdict(r).items() if k != "trace"} for r in f] for m, f in found.items()}
+        plain = {m: [{k: v for k, v in asdict(r).items() if k != "trace"} for r in rs] for m, rs in results.items()}
         click.echo(json.dumps(plain, indent=2))
     if failed:
-        said = ", ".join(row if len(names) == 1 else f"{model} {row}" for model, row in failed)
-        raise InputError(f"plugin check: {name} fails {len(failed)} of {sum(map(len, found.values()))} rows: {said}")
+        listed = ", ".join(row if len(names) == 1 else f"{model} {row}" for model, row in failed)
+        raise InputError(
+            f"plugin check: {name} fails {len(failed)} of {sum(map(len, results.values()))} rows: {listed}"
+        )
 
 
 def _models_of(name: str) -> list[str]:

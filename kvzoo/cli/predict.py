@@ -1,23 +1,26 @@
-"""`kvzoo predict`: a video, and how a run's model goes on with it."""
+"""`kvzoo predict`: a video, continued with predicted frames."""
 
 import time
 
 import click
 
-from kvzoo.apps.predict import check
-from kvzoo.cli.terminal import backend_starts
+from kvzoo.apps.predict import check_request
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import backend, out_file, overwrite
+from kvzoo.cli.terminal import backend_starts, say
 from kvzoo.progress import progress
 
 
-@click.command()
+@verb()
 @click.argument("run", type=click.Path())
 @click.argument("video", type=click.Path())
-@click.option("--frames", type=int, required=True, help="How many new ones.")
-@click.option("--out", type=click.Path(), required=True, help="The file to write, .mp4 or .mkv.")
-@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@click.option("--frames", type=click.IntRange(min=1), required=True, help="Number of frames to predict.")
+@out_file("Video to write, .mp4 or .mkv.")
+@overwrite
+@backend
 def command(run: str, video: str, frames: int, out: str, overwrite: bool) -> None:
-    """Go on with VIDEO by frames that the model of RUN, a run folder, predicts."""
-    _, stream = check(run, video, out, frames, overwrite)
+    """Continue VIDEO with frames that the model of RUN, a run folder, predicts."""
+    _, stream = check_request(run, video, out, frames, overwrite)
     with backend_starts():
         from kvzoo.apps.predict import predict
 
@@ -37,4 +40,4 @@ def command(run: str, video: str, frames: int, out: str, overwrite: bool) -> Non
     seconds = time.monotonic() - begin
     for note in filter(None, (done.broken, done.sound)):
         click.echo(f"kvzoo: {video}: {note}", err=True)
-    click.echo(f"{out}: {done.frames} frames, {frames} of them new, at {done.fps:g} a second, in {seconds:.1f} s")
+    say(f"{out}: {done.frames} frames, {frames} of them new, at {done.fps:g} a second, in {seconds:.1f} s")

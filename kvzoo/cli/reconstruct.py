@@ -1,22 +1,25 @@
-"""`kvzoo reconstruct`: a video and what a run's model makes of it, one above the other."""
+"""`kvzoo reconstruct`: a video above its reconstruction."""
 
 import time
 
 import click
 
-from kvzoo.apps.reconstruct import check
-from kvzoo.cli.terminal import backend_starts
+from kvzoo.apps.reconstruct import check_request
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import backend, out_file, overwrite
+from kvzoo.cli.terminal import backend_starts, say
 from kvzoo.progress import progress
 
 
-@click.command()
+@verb()
 @click.argument("run", type=click.Path())
 @click.argument("video", type=click.Path())
-@click.option("--out", type=click.Path(), required=True, help="The file to write, .mp4 or .gif.")
-@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@out_file("File to write, .mp4 or .gif.")
+@overwrite
+@backend
 def command(run: str, video: str, out: str, overwrite: bool) -> None:
-    """Show VIDEO above what the model of RUN, a run folder, makes of it."""
-    _, stream = check(run, video, out, overwrite)
+    """Show VIDEO above its reconstruction by the model of RUN, a run folder."""
+    _, stream = check_request(run, video, out, overwrite)
     with backend_starts():
         from kvzoo.apps.reconstruct import reconstruct
 
@@ -26,4 +29,4 @@ def command(run: str, video: str, out: str, overwrite: bool) -> None:
     seconds = time.monotonic() - begin
     for note in filter(None, (done.broken, done.sound)):
         click.echo(f"kvzoo: {video}: {note}", err=True)
-    click.echo(f"{out}: {done.frames} frames at {done.fps:g} a second, in {seconds:.1f} s")
+    say(f"{out}: {done.frames} frames at {done.fps:g} a second, in {seconds:.1f} s")

@@ -1,12 +1,14 @@
-"""`kvzoo report`: a run's page, made again."""
+"""`kvzoo report`: the report page of a run, rebuilt."""
 
 import click
 
+from kvzoo.cli.group import verb
+from kvzoo.cli.terminal import say
 from kvzoo.run.report import report
 
 
-@click.command()
+@verb()
 @click.argument("run", type=click.Path())
 def command(run: str) -> None:
-    """Make report.html of RUN, a run folder, again: samples, curves, figures, recipe, on one page."""
-    click.echo(report(run))
+    """Rebuild report.html of RUN, a run folder: samples, curves, figures and recipe on one page."""
+    say(str(report(run)))

@@ -1,19 +1,20 @@
-"""`kvzoo resume`: goes on with a run that was cut."""
+"""`kvzoo resume`: continues an interrupted run."""
 
 import click
 
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import backend, overrides
 from kvzoo.cli.terminal import backend_starts
 from kvzoo.run.folder import RunFolder
 
 
-@click.command()
+@verb()
 @click.argument("run", type=click.Path())
-@click.option(
-    "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="A change that is meant, such as fit.steps=2000."
-)
-@click.option("--new-data", is_flag=True, help="Go on though the data is not what it was.")
+@overrides("Override a recipe value, e.g. fit.steps=2000 to train longer.")
+@click.option("--new-data", is_flag=True, help="Resume even if the data has changed.")
+@backend
 def command(run: str, overrides: tuple[str, ...], new_data: bool) -> None:
-    """Go on with RUN, a run folder, from its newest checkpoint."""
+    """Resume RUN, a run folder, from its newest checkpoint."""
     RunFolder(run).recipe(overrides)
     with backend_starts():
         from kvzoo.run.fit import resume

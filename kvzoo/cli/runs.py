@@ -5,20 +5,25 @@ from dataclasses import asdict
 
 import click
 
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import as_json
 from kvzoo.run.listing import runs
 
 
-@click.command()
+@verb()
 @click.argument("folder", type=click.Path(), default="runs")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
+@as_json
 def command(folder: str, as_json: bool) -> None:
-    """List the runs in FOLDER (runs/ when left out): model, state, steps, and the best figure of each."""
-    found = runs(folder)
+    """List the runs in FOLDER (default: runs): model, state, steps and best metric."""
+    listed = runs(folder)
     if as_json:
-        click.echo(json.dumps([{**asdict(run), "path": str(run.path)} for run in found], indent=2))
+        click.echo(json.dumps([{**asdict(run), "path": str(run.path)} for run in listed], indent=2))
+        return
+    if not listed:
+        click.echo(f"kvzoo: no runs in {folder}", err=True)
         return
     lines = [("run", "model", "state", "steps", "best")]
-    for run in found:
+    for run in listed:
         of = f"/{run.state.steps}" if run.state.steps else ""
         best = run.problem or (f"{run.best[0]} {run.best[2]:.4g} at step {run.best[1]}" if run.best else "-")
         if run.state.state == "failed" and run.state.message:

@@ -1,29 +1,55 @@
-"""`kvzoo speedup`: a video made shorter where nobody minds."""
+"""`kvzoo speedup`: a video sped up, most where it still looks natural."""
 
 import click
 
 from kvzoo.apps.speed import MODES
-from kvzoo.apps.speedup import FASTEST, SMOOTH, check
-from kvzoo.cli.terminal import backend_starts
+from kvzoo.apps.speedup import FASTEST, SMOOTH, check_request
+from kvzoo.cli.group import verb
+from kvzoo.cli.options import backend, out_file, overwrite
+from kvzoo.cli.terminal import backend_starts, say
 from kvzoo.progress import progress
 
 
-@click.command()
+@verb()
 @click.argument("run", type=click.Path())
 @click.argument("video", type=click.Path())
+@out_file("Video to write, .mp4; a plot is written next to it, as .png.")
 @click.option(
-    "--out", type=click.Path(), required=True, help="The file to write, .mp4; a plot goes beside it, as .png."
+    "--rate",
+    type=click.FloatRange(min=1),
+    default=2.0,
+    show_default=True,
+    help=f"Overall speed-up, at most {FASTEST:.2f}.",
 )
-@click.option("--rate", type=float, default=2.0, show_default=True, help=f"On the whole, 1 to {FASTEST:.2f}.")
-@click.option("--mode", type=click.Choice(MODES), default="exact", show_default=True, help="How windows are run.")
-@click.option("--stride", type=int, help="Frames between windows, of the exact mode; an eighth of one when left out.")
-@click.option("--smooth", type=float, default=SMOOTH, show_default=True, help="Seconds in which the speed changes.")
-@click.option("--no-audio", is_flag=True, help="Leave the sound out.")
-@click.option("--compare", is_flag=True, help="Write the uniform speed-up and a page to choose between the two.")
-@click.option("--overwrite", is_flag=True, help="Replace the files if they are there.")
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default="exact",
+    show_default=True,
+    help="Run each window separately (exact), or long stretches at once (fast).",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(min=1),
+    help="Frames between windows in exact mode (default: an eighth of a window).",
+)
+@click.option(
+    "--smooth",
+    type=click.FloatRange(min=0, min_open=True),
+    default=SMOOTH,
+    show_default=True,
+    help="Time over which the speed changes, in seconds.",
+)
+@click.option("--no-audio", is_flag=True, help="Leave out the sound.")
+@click.option("--compare", is_flag=True, help="Also write a uniform speed-up, and a page to choose between the two.")
+@overwrite
+@backend
 def command(run, video, out, rate, mode, stride, smooth, no_audio, compare, overwrite) -> None:
-    """Speed VIDEO up, most where it still looks natural to RUN's network; frames are left out, sound is stretched."""
-    _, stream = check(run, video, out, rate, mode, stride, smooth, compare, overwrite)
+    """Speed up VIDEO adaptively: most where it still looks natural to RUN's network.
+
+    Frames are dropped; the sound is stretched.
+    """
+    _, stream = check_request(run, video, out, rate, mode, stride, smooth, compare, overwrite)
     with backend_starts():
         from kvzoo.apps.speedup import speedup
 
@@ -35,12 +61,12 @@ def command(run, video, out, rate, mode, stride, smooth, no_audio, compare, over
     for note in filter(None, (done.broken, done.note)):
         click.echo(f"kvzoo: {video}: {note}", err=True)
     before, after = done.frames
-    click.echo(
+    say(
         f"{out}: {before} frames in {after}, {before / after:.3g} times as fast, "
         f"from {done.speeds.min():.2f}x to {done.speeds.max():.2f}x; threshold {done.threshold:g}; "
         f"{'with' if done.sound else 'without'} sound"
     )
     if done.left_out:
-        click.echo(f"too short to be judged at {', '.join(f'{rate:.2f}x' for rate in done.left_out)}")
+        say(f"too short to evaluate at {', '.join(f'{rate:.2f}x' for rate in done.left_out)}")
     for file in done.files[1:]:
-        click.echo(str(file))
+        say(str(file))

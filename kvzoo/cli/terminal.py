@@ -7,9 +7,13 @@ import logging
 import os
 import sys
 import tempfile
+import time
 
-from kvzoo import process
+from kvzoo import process, progress
 from kvzoo.signals import command
+
+log = logging.getLogger("kvzoo")
+_level = logging.INFO  # what the terminal shows of our log; --quiet and --verbose set it
 
 # What writing answers where the reader of a pipe, or the terminal, is gone.
 GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET, errno.ENXIO)
@@ -25,13 +29,24 @@ def prepare() -> None:
         os.environ.setdefault(name, value)
     # A notebook names a module that is not installed elsewhere, without which not even Keras would import.
     os.environ["MPLBACKEND"] = "agg"
-    logger = logging.getLogger("kvzoo")
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
     handler = _Terminal()
-    handler.setLevel(logging.INFO)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
+    log.addHandler(handler)
+    set_level(logging.INFO)
+
+
+def set_level(level: int) -> None:
+    """Show messages of a level and above: WARNING also hides progress and what `say` prints, DEBUG shows the debug log."""
+    global _level
+    _level, progress.silent = level, level > logging.INFO
+
+
+def say(message: str) -> None:
+    """Print a line that --quiet hides: what was written, not the figures that a person asked for."""
+    if _level <= logging.INFO:
+        print(message, flush=True)
 
 
 def refuse(message: str, code: int) -> int:
@@ -40,15 +55,29 @@ def refuse(message: str, code: int) -> int:
     return code
 
 
+def lost() -> str:
+    """Return why a part of standard output was not written, such as a full disk; "" where all was, or nobody reads."""
+    with contextlib.suppress(ValueError):  # closed by somebody
+        sys.stdout.flush()
+    file = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return getattr(file, "error", "")
+
+
 class _Patient(io.FileIO):
-    """A terminal or a pipe that may go away: what nobody can read any more is dropped."""
+    """A terminal, pipe or file that may go away or fill its disk: the work goes on, and what cannot be written is dropped.
+
+    Attributes:
+        error: why, where somebody may miss it.
+    """
+
+    error = ""
 
     def write(self, data) -> int:
         try:
             return super().write(data)
         except OSError as error:
             if error.errno not in GONE:
-                raise
+                self.error = error.strerror
             return len(data)
 
 
@@ -68,7 +97,8 @@ def _patient(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 @contextlib.contextmanager
 def backend_starts():
-    """Hold back what a backend's libraries print while they load; show it only if they do not."""
+    """Hold back what a backend's libraries print while they load; show it if they do not load, or with --verbose."""
+    begin = time.perf_counter()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as chatter:
         kept, loaded = os.dup(2), False
@@ -88,16 +118,23 @@ def backend_starts():
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
-            if not loaded:
+            if not loaded or _level <= logging.DEBUG:
                 chatter.seek(0)
                 sys.stderr.buffer.write(chatter.read())
+                sys.stderr.flush()
+    log.debug(
+        "Keras %s on %s, loaded in %.1f s", keras.__version__, keras.backend.backend(), time.perf_counter() - begin
+    )
 
 
 class _Terminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < _level:
+            return
         # `print`, not click's echo: a live line on the terminal catches it and stays below. A
         # traceback goes to the log only; the interpreter prints its own.
-        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        # What is read by programs (--json) stays free of debug messages.
+        stream = sys.stdout if record.levelno == logging.INFO else sys.stderr
         try:
             print(record.getMessage(), file=stream, flush=True)
         except Exception:

@@ -6,54 +6,83 @@ import click
 
 import kvzoo
 from kvzoo.cli.group import Group
+from kvzoo.cli.options import verbosity
+from kvzoo.plugins import commands
 from kvzoo.signals import command
 
-# verb: what it does; help is printed from here, without importing the verb's module.
-VERBS = {
-    "list": "the registered models",
-    "info": "all that is known of a model, loss, source or sampler",
-    "explain": "a recipe with all its values, and where each comes from",
-    "fit": "train what a recipe says",
-    "resume": "go on with a run that was cut",
-    "runs": "the runs of a folder: how far each is, and its best figure",
-    "report": "a run's page, made again: samples, curves, figures, recipe",
-    "evaluate": "how good a run's model is on held-out clips, with the conditions",
-    "reconstruct": "a video above what a run's model makes of it",
-    "anomaly": "where videos are not as those that a run's model was trained on",
-    "interpolate": "a video at a multiple of its frame rate, or in slow motion",
-    "predict": "a video, and how a run's model goes on with it",
-    "speed": "how fast a video seems, over time and at eleven rates",
-    "speedup": "a video made shorter where nobody minds",
-    "saliency": "where in a video things seem slow or fast",
-    "embed": "videos as features, in one file",
-    "retrieve": "the clips of a gallery that are most like a video",
-    "generate": "clips from a run's generator",
-    "compare": "runs side by side on the same held-out clips: a table and a page",
-    "data": "make and look at data",
-    "plugin": "other people's models: their state, a new one, the battery for one",
-    "bench": "Measure what each model costs on this machine",
-    "doctor": "versions, backend, devices, and what is slow here",
+# section: verb: its summary; help is printed from here, without importing the verb's module.
+SECTIONS = {
+    "Train": {
+        "list": "List the registered models",
+        "info": "Describe a model, loss, source, sampler or callback",
+        "explain": "Show a recipe with every value and its origin",
+        "fit": "Train a model from a recipe",
+        "resume": "Resume an interrupted run",
+        "runs": "List runs with their progress and best metric",
+        "report": "Rebuild the report page of a run",
+        "evaluate": "Evaluate a trained model on held-out clips",
+        "compare": "Compare runs on the same held-out clips",
+    },
+    "Use": {
+        "reconstruct": "Show a video above its reconstruction",
+        "interpolate": "Raise a video's frame rate, or slow it down",
+        "predict": "Continue a video with predicted frames",
+        "generate": "Generate clips",
+        "anomaly": "Find anomalies in videos",
+        "speed": "Estimate how fast a video plays",
+        "speedup": "Speed up a video adaptively",
+        "saliency": "Show which regions of a video look slow or fast",
+        "embed": "Extract features from videos",
+        "retrieve": "Find the clips that are most similar to a video",
+    },
+    "Data": {
+        "data": "Create, prepare and check data",
+    },
+    "Extend": {
+        "plugin": "Create, list and check plugins",
+        "bench": "Measure the speed and memory of models on this machine",
+        "doctor": "Show versions, backend, devices and performance advice",
+    },
 }
+VERBS = {name: summary for verbs in SECTIONS.values() for name, summary in verbs.items()}
+PLUGINS = "Plugins"  # the section of verbs that plugins add
 
 
 class Verbs(Group):
-    """A group whose commands are imported when they are called."""
+    """A group whose commands are imported when they are called; plugins may add some."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(VERBS)
+        return [*VERBS, *commands.names(tuple(VERBS))]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
-            return None
         with command.loading():
-            return importlib.import_module(f"kvzoo.cli.{name}").command
+            if name in VERBS:
+                return importlib.import_module(f"kvzoo.cli.{name}").command
+            entry = commands.find(name)
+            return entry and commands.load(entry)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+        sections = SECTIONS | {PLUGINS: self._of_plugins()}
+        width = max(len(name) for verbs in sections.values() for name in verbs)
+        for title, verbs in sections.items():
+            if verbs:
+                with formatter.section(title):
+                    formatter.write_dl([(f"{name:<{width}}", summary) for name, summary in verbs.items()])
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list:
+        from click.shell_completion import CompletionItem
+
+        # Click's own method imports each verb for its help.
+        summaries = VERBS | self._of_plugins()
+        verbs = [CompletionItem(name, help=text) for name, text in summaries.items() if name.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, context, incomplete)
+
+    def _of_plugins(self) -> dict[str, str]:
+        verbs = commands.names(tuple(VERBS))
+        return {name: f"Added by the plugin {entry.distribution} {entry.version}" for name, entry in verbs.items()}
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]}, params=verbosity())
 @click.version_option(kvzoo.__version__, "--version", message="kvzoo %(version)s")
 def cli() -> None:
     """A zoo of Keras 3 video models with a plugin registry.

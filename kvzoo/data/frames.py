@@ -23,16 +23,16 @@ PAGED = (".tif", ".tiff", ".webp", ".gif", ".apng")  # endings of images that ma
 
 
 class Frames(Source):
-    """Image sequences: every folder that holds images is one, its images in natural order (9 before 10).
+    """Image sequences: every folder that contains images is one, its images in natural order (9 before 10).
 
-    PNG, JPEG, BMP, TIFF, WebP, GIF and others; grey, RGB or RGBA; 8 or 16 bits; turned upright as their EXIF data says.
-    The pages of an image are frames. A folder `img1` belongs to the folder around it. A sequence is its own group; its
-    label is the folder that it is in. An image that cannot be read is shown as the one before it. Where numbers are
-    missing between images, the frames keep their order and follow one another.
+    PNG, JPEG, BMP, TIFF, WebP, GIF and others; grey, RGB or RGBA; 8 or 16 bits; rotated upright according to their EXIF
+    data. The pages of an image are frames. A folder `img1` belongs to its parent. A sequence is its own group; its label
+    is its parent folder. An image that cannot be read is replaced by the one before it. Where numbers are missing
+    between images, a warning is logged and the frames follow one another.
 
     Args:
         path: folder of sequences, searched with its subfolders.
-        native_fps: frames a second of all of them; None for what a sequence's `seqinfo.ini` says, or else 25.
+        native_fps: frames per second of all sequences; by default from each `seqinfo.ini`, else 25.
 
     Raises:
         InputError: no image.
@@ -70,26 +70,26 @@ class Frames(Source):
         frames, faults, missing = [], {}, 0
         for index, (name, image, fault) in enumerate(_read(video.key[start:stop]), start):
             if image is None:
-                missing, fault = missing + 1, f"{fault}; the frame before is shown"
+                missing, fault = missing + 1, f"{fault}; replaced by the frame before"
                 frames.append(frames[-1] if frames else None)
             else:
                 frames.append(square(image, image_size, channels, self.whole))
             if fault:
                 faults[index] = f"{name}: {fault}"
-        # Of a short rest of a sequence all may be missing: the last good frame stands still for so long.
+        # A short rest of a sequence may be missing entirely: the last good frame is repeated.
         if 2 * missing > min(CHUNK, len(video.key)):
             some = next(iter(faults.values())).partition(";")[0]
             raise BrokenVideo(f"{missing} of the frames {start} to {stop - 1} cannot be read, such as {some}")
         self.note_faults(video, faults)
         if frames[0] is None:
-            # The frame before lies in another chunk; before the very first one there is none.
-            before = (image for _, image, _ in _read(video.key[:start][::-1]) if image is not None)
-            shown = next((square(image, image_size, channels, self.whole) for image in before), None)
-            if shown is None:
-                shown = next((frame for frame in frames if frame is not None), None)
-            if shown is None:
+            # The frame before is in another chunk; the very first one has none.
+            earlier = (image for _, image, _ in _read(video.key[:start][::-1]) if image is not None)
+            fallback = next((square(image, image_size, channels, self.whole) for image in earlier), None)
+            if fallback is None:
+                fallback = next((frame for frame in frames if frame is not None), None)
+            if fallback is None:
                 raise BrokenVideo(faults[start].partition(";")[0])
-            frames = [shown if frame is None else frame for frame in frames]
+            frames = [fallback if frame is None else frame for frame in frames]
         return np.stack(frames)
 
 
@@ -100,14 +100,14 @@ def natural(name: str) -> list:
 
 
 def missing_numbers(names: Sequence[str]) -> str:
-    """Return which numbers are missing between names in natural order, in a few words; "" where none is.
+    """Return which numbers are missing between names in natural order, in a few words; "" if none are.
 
-    Numbers may rise by any step, but by the same one between most names: times, for one, are no numbering.
+    Numbers may increase by any step, if most steps are equal; timestamps, for example, are not a numbering.
     """
-    numbered = [re.fullmatch(r"(.*?)(\d+)(\D*)", Path(name).stem, re.DOTALL) for name in names]
+    matches = [re.fullmatch(r"(.*?)(\d+)(\D*)", Path(name).stem, re.DOTALL) for name in names]
     pairs = [
         (name, int(after[2]) - int(before[2]))
-        for name, (before, after) in zip(names, pairwise(numbered), strict=False)
+        for name, (before, after) in zip(names, pairwise(matches), strict=False)
         if before and after and (before[1], before[3]) == (after[1], after[3])
     ]
     if not pairs:
@@ -120,14 +120,14 @@ def missing_numbers(names: Sequence[str]) -> str:
 
 
 def _read(entries: Sequence[tuple[str, int]]):
-    """Yield (name, image or None, what is wrong with it); a file's pages are read without opening it again."""
+    """Yield (name, image or None, fault); all pages of a file are read in one opening."""
     for file, group in groupby(entries, key=itemgetter(0)):
         for image, fault in pages(file, [page for _, page in group]):
             yield Path(file).name, image, fault
 
 
 def _nothing_readable(files: Sequence[Path]) -> str:
-    """Return what is wrong with the first of some images, "" where one of them can be opened."""
+    """Return the fault of the first image if none can be opened, else ""."""
     first = ""
     for file in files:
         try:
@@ -148,7 +148,7 @@ def _page_count(file: Path) -> int:
 
 
 def _stated_fps(file: Path) -> float | None:
-    """Return the frame rate that a `seqinfo.ini` states; None where there is none."""
+    """Return the frame rate in a `seqinfo.ini`; None if it has none."""
     info = configparser.ConfigParser()
     try:
         info.read(file, encoding="utf-8")

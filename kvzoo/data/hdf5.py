@@ -1,13 +1,13 @@
 """The store: decoded frames in one HDF5 file, and the source `hdf5` that reads it.
 
-    /frames    uint8 (N, H * W * C), all clips' frames in order; a frame is a row, which tensorflow-io reads, too
+    /frames    uint8 (N, H * W * C), all clips' frames in order; one frame per row, as tensorflow-io reads them
     /offsets   int64 (clips + 1,), where in them each clip begins
     /names, /labels, /groups   UTF-8, (clips,)
     /fps       float64 (clips,)
-    /skipped/names, /skipped/reasons   UTF-8: what was found and is not in it, or in parts only
+    /skipped/names, /skipped/reasons   UTF-8: what was skipped, or stored only in part, and why
 
-Attributes: `version`, `shape` (H, W, C), `made_from` (what identifies files and settings). Frames lie uncompressed and in
-one piece, so that a clip is read as a part of a file: without a lock, without a page of it staying in the process.
+Attributes: `version`, `shape` (H, W, C), `made_from` (identifies files and settings). Frames are uncompressed and contiguous,
+so that a clip is read as a part of the file: without a lock, and without keeping its pages in memory.
 """
 
 import os
@@ -24,7 +24,7 @@ from kvzoo.errors import InputError
 from kvzoo.files import written_whole
 
 VERSION = 1
-MOST_BYTES = 1 << 26  # read at once where they are copied; Windows reads less than 2 GiB
+MOST_BYTES = 1 << 26  # of one read that copies; Windows reads less than 2 GiB
 STRING = h5py.string_dtype("utf-8")
 
 
@@ -39,12 +39,12 @@ def write_store(
     """Write a store.
 
     Args:
-        path: of the file; it appears whole or not at all.
-        clips: in order: their names, lengths, rates, labels and groups.
+        path: the file; it appears whole or not at all.
+        clips: the clips in order, with names, lengths, rates, labels and groups.
         shape: (H, W, C) of all frames.
-        fill: is given /frames, in which it sets each row.
-        skipped: what is to be told of the rest.
-        made_from: what identifies files and settings.
+        fill: called with the data set /frames, of which it sets each row.
+        skipped: what is not in the store, and why.
+        made_from: identifies files and settings.
     """
     path = Path(path)
     offsets = np.concatenate([[0], np.cumsum([clip.frames for clip in clips], dtype=np.int64)])
@@ -64,7 +64,7 @@ def write_store(
 
 
 def _write_texts(file: h5py.File, name: str, texts: list[str]) -> None:
-    # A file's name need not be UTF-8: its bytes are kept as they are.
+    # A file name need not be UTF-8: its bytes are stored as they are.
     file.create_dataset(name, (len(texts),), STRING, data=[text.encode("utf-8", "surrogateescape") for text in texts])
 
 
@@ -73,24 +73,23 @@ def _texts(file: h5py.File, name: str) -> list[str]:
 
 
 class Hdf5(Source):
-    """Clips of a store that `kvzoo data prepare` made, read by random access from any number of threads or processes.
+    """Clips of a store written by `kvzoo data prepare`, with random access from any number of threads and processes.
 
-    Opening reads names and offsets. Frames are given as they are stored where the network's size is the store's, else
-    resized.
+    Opening reads names and offsets. Frames are resized only if the network's size differs from the store's.
 
     Args:
-        path: of the file.
+        path: the file.
         reader: "native", or "tfio": training batches come from tensorflow-io's reader (`kvzoo.run.tfio`).
 
     Raises:
-        InputError: no store, one that was cut short, or of a newer version; or tensorflow-io that cannot work here.
+        InputError: the file is not a store, is truncated, or is of a newer version; or tensorflow-io cannot work here.
     """
 
     def __init__(self, path: str, reader: str = "native"):
-        if reader == "tfio" and (said := tfio_mismatch()):
-            raise InputError(f"data.reader: {said}")
+        if reader == "tfio" and (problem := tfio_mismatch()):
+            raise InputError(f"data.reader: {problem}")
         self.path, self.reader = str(path), reader
-        with open_store(path) as file, _damage_told(path):
+        with open_store(path) as file, _damage_as_input_error(path):
             self.shape = tuple(int(n) for n in file.attrs["shape"])
             offsets = file["offsets"][:]
             names, labels, groups = (_texts(file, name) for name in ("names", "labels", "groups"))
@@ -99,7 +98,7 @@ class Hdf5(Source):
                 Skipped(*texts)
                 for texts in zip(_texts(file, "skipped/names"), _texts(file, "skipped/reasons"), strict=True)
             ]
-            # None where somebody else wrote the store in chunks or compressed.
+            # None if another program wrote the store chunked or compressed.
             self.begin: int | None = file["frames"].id.get_offset()
         lengths = np.diff(offsets)
         videos = [
@@ -120,13 +119,13 @@ class Hdf5(Source):
             os.close(self._descriptor)
 
     def read(self, video: Video, indices: Sequence[int], image_size: int, channels: int) -> np.ndarray:
-        wanted = np.asarray(indices) if video.times is None else video.times[np.asarray(indices)]
-        if (np.diff(wanted) == 1).all():
-            return self.decode(video, int(wanted[0]), int(wanted[-1]) + 1, image_size, channels)
-        distinct, places = np.unique(wanted, return_inverse=True)
-        runs = np.split(distinct, np.flatnonzero(np.diff(distinct) > 1) + 1)
+        native = np.asarray(indices) if video.times is None else video.times[np.asarray(indices)]
+        if (np.diff(native) == 1).all():
+            return self.decode(video, int(native[0]), int(native[-1]) + 1, image_size, channels)
+        distinct, places = np.unique(native, return_inverse=True)
+        spans = np.split(distinct, np.flatnonzero(np.diff(distinct) > 1) + 1)
         frames = np.concatenate(
-            [self.decode(video, int(run[0]), int(run[-1]) + 1, image_size, channels) for run in runs]
+            [self.decode(video, int(span[0]), int(span[-1]) + 1, image_size, channels) for span in spans]
         )
         return frames[places]
 
@@ -160,7 +159,7 @@ class Hdf5(Source):
         while memory:
             count = self._read_at(memory, at)
             if not count:
-                raise OSError("the store was cut short")
+                raise OSError("the store is truncated")
             memory, at = memory[count:], at + count
 
     def _read_at(self, memory: memoryview, at: int) -> int:
@@ -178,22 +177,22 @@ def open_store(path: str | os.PathLike) -> h5py.File:
     """Open a store for reading.
 
     Raises:
-        InputError: no store, one that was cut short, or of a newer version.
+        InputError: the file is not a store, is truncated, or is of a newer version.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: {'a store is one file, this is a folder' if path.is_dir() else 'no such file'}")
+        raise InputError(f"{path}: {'is a folder, not a store' if path.is_dir() else 'no such file'}")
     try:
-        # Writers never change a store that is there: no lock is wanted, which some network disks refuse.
+        # Writers never change an existing store, so no file lock is needed; some network disks refuse them.
         file = h5py.File(path, "r", locking=False)
     except OSError as error:
         if "truncated" in str(error):
-            raise InputError(f"{path}: the store was cut short; copy or prepare it again") from None
+            raise InputError(f"{path}: the store is truncated; copy or prepare it again") from None
         if isinstance(error, PermissionError):
             raise InputError(f"{path}: {error.strerror or 'cannot be read'}") from None
         raise InputError(f"{path}: not an HDF5 file, or damaged") from None
     try:
-        with _damage_told(path):
+        with _damage_as_input_error(path):
             _check(file, path)
     except InputError:
         file.close()
@@ -202,8 +201,8 @@ def open_store(path: str | os.PathLike) -> h5py.File:
 
 
 @contextmanager
-def _damage_told(path: str | os.PathLike):
-    """Turn what h5py raises where bytes are wrong into a line."""
+def _damage_as_input_error(path: str | os.PathLike):
+    """Turn what h5py raises for damaged bytes into an InputError."""
     try:
         yield
     except InputError:
@@ -215,9 +214,9 @@ def _damage_told(path: str | os.PathLike):
 def _check(file: h5py.File, path: Path) -> None:
     version = file.attrs.get("version")
     if version is None or "frames" not in file:
-        raise InputError(f"{path}: an HDF5 file, but no store of kvzoo; `kvzoo data prepare` makes one")
+        raise InputError(f"{path}: an HDF5 file, but not a store of kvzoo; `kvzoo data prepare` writes one")
     if int(version) > VERSION:
-        raise InputError(f"{path}: a store of version {version}, this kvzoo reads up to {VERSION}; upgrade kvzoo")
+        raise InputError(f"{path}: a store of version {version}; this kvzoo supports up to {VERSION}. Upgrade kvzoo")
     frames, offsets = file["frames"], file["offsets"][:]
     clips = len(offsets) - 1
     counts = {name: len(file[name]) for name in ("names", "labels", "groups", "fps")}
@@ -228,7 +227,7 @@ def _check(file: h5py.File, path: Path) -> None:
         or offsets[0] != 0
         or (np.diff(offsets) < 1).any()
     ):
-        raise InputError(f"{path}: the store is damaged: its parts do not fit together")
+        raise InputError(f"{path}: the store is damaged: its data sets do not match")
     begin = frames.id.get_offset()
     if begin is not None and begin + frames.size > path.stat().st_size:
-        raise InputError(f"{path}: the store was cut short; copy or prepare it again")
+        raise InputError(f"{path}: the store is truncated; copy or prepare it again")

@@ -1,4 +1,4 @@
-"""Image files as arrays, upright and of 8 bits, and what is wrong with those that are none."""
+"""Read image files as upright 8-bit arrays, and explain why a file cannot be read."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ ENDINGS = (
     *(".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".tga", ".avif"),
 )
 
-# What Pillow stumbles over in damaged files, without words of its own.
+# What Pillow raises for damaged files without a message of its own.
 _DAMAGED = (TypeError, LookupError, ArithmeticError, struct.error)
 # What Pillow raises for files that are not what they seem.
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, Image.DecompressionBombError, *_DAMAGED)
@@ -27,14 +27,14 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-PAGED = ("TIFF", "WEBP", "GIF", "PNG")  # a phone's JPEG may hold further pictures, which are no pages
+PAGED = ("TIFF", "WEBP", "GIF", "PNG")  # a phone's JPEG may hold further images, which are not pages
 
 
 def pixels(path: str | Path) -> np.ndarray:
     """Return an image, its first page where it has several, as uint8 (H, W) or RGB (H, W, 3).
 
-    It is turned upright where its EXIF data says that it was taken on its side. 16 bits are scaled to 8, palettes and
-    CMYK become RGB, an alpha channel is dropped.
+    It is rotated upright according to its EXIF data. 16 bits are scaled to 8, palettes and CMYK become RGB, an alpha
+    channel is dropped.
 
     Raises:
         One of BROKEN: it cannot be read.
@@ -52,7 +52,7 @@ def pages(path: str | Path, numbers: Sequence[int]) -> Iterator[tuple[np.ndarray
                 try:
                     if number:
                         image.seek(number)
-                    yield _pixels(image), f"{further} further pages are left out" if further else ""
+                    yield _pixels(image), f"further pages ignored: {further}" if further else ""
                 except BROKEN as error:
                     yield None, reason_of(error)
     except BROKEN as error:
@@ -60,7 +60,7 @@ def pages(path: str | Path, numbers: Sequence[int]) -> Iterator[tuple[np.ndarray
 
 
 def size_and_pages(path: str | Path) -> tuple[int, int, int]:
-    """Return an image's upright width and height, and how many pages it has; those of another size do not count.
+    """Return an image's upright width and height, and its number of pages; pages of another size are not counted.
 
     Raises:
         One of BROKEN: it cannot be read.
@@ -89,7 +89,7 @@ def reason_of(error: Exception) -> str:
 
 
 def size_of(path: str | Path) -> str:
-    """Return an image's size as "1280x720", "" where it is none any more."""
+    """Return an image's size as "1280x720", "" if it cannot be read any more."""
     try:
         width, height, _ = size_and_pages(path)
     except BROKEN:
@@ -99,7 +99,7 @@ def size_of(path: str | Path) -> str:
 
 def _pixels(image: Image.Image) -> np.ndarray:
     if image.mode == "F":
-        raise ValueError("8 or 16 bits a pixel are wanted, it has floating-point ones")
+        raise ValueError("floating-point pixels are not supported; use 8 or 16 bits")
     image.load()
     turn = TURNS.get(_orientation(image))
     upright = image.transpose(turn) if turn is not None else image
@@ -107,14 +107,14 @@ def _pixels(image: Image.Image) -> np.ndarray:
         # 16 bits; Pillow itself would clip them.
         values = np.asarray(upright)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError("8 or 16 bits a pixel are wanted, it has 32")
+            raise ValueError("32-bit pixels are not supported; use 8 or 16 bits")
         return (values // 257).astype(np.uint8)
     return np.asarray(upright.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
 
 
 def _orientation(image: Image.Image) -> int:
     if image.format == "TIFF":
-        return 1  # Pillow turns it itself
+        return 1  # Pillow rotates it itself
     try:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # whatever Pillow raises for damaged EXIF data: the image itself may be whole

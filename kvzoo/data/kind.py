@@ -1,4 +1,4 @@
-"""What a path holds: videos, image sequences, strips or a store."""
+"""Find out what a path contains: videos, image sequences, strips or a store."""
 
 import logging
 import os
@@ -12,29 +12,29 @@ from kvzoo.errors import InputError
 
 log = logging.getLogger("kvzoo")
 
-LOOKED_AT = 20  # images, for whether they are strips
+SAMPLE = 20  # images that are checked for being strips
 
 
 def source_for(path: str | os.PathLike) -> str:
     """Return the name of the source that reads a path.
 
-    Videos count before images beside them. Images whose longer side is a multiple of the shorter one are strips.
+    Videos take precedence over images next to them. Images whose longer side is a multiple of the shorter one are strips.
 
     Raises:
-        InputError: nothing there that a source reads.
+        InputError: no source reads the path.
     """
     path = Path(path)
     if path.is_file():
         by_ending = {".h5": "hdf5", ".hdf5": "hdf5", ".npy": "npy"}
         if name := by_ending.get(path.suffix.lower()):
             return name
-        raise InputError(f"{path}: a folder, or a file that ends in {' '.join(by_ending)}, is wanted")
+        raise InputError(f"{path}: must be a folder, or a file that ends in {' '.join(by_ending)}")
     files = files_under(path, videos.ENDINGS + images.ENDINGS)
     if count := sum(file.suffix.lower() in videos.ENDINGS for file in files):
         if count < len(files):
-            log.warning("%s: its %d images are left out; the source frames reads them", path, len(files) - count)
+            log.warning("%s: its %d images are ignored; use the source frames to read them", path, len(files) - count)
         return "videos"
-    sizes = list(islice(filter(None, map(_size, files)), LOOKED_AT))
+    sizes = list(islice(filter(None, map(_size, files)), SAMPLE))
     return "strips" if sizes and all(max(s) > min(s) and max(s) % min(s) == 0 for s in sizes) else "frames"
 
 

@@ -1,4 +1,4 @@
-"""How published sets of labelled clips are laid out: which files belong to a part, their labels and groups."""
+"""Layouts of published data sets: which files belong to a split, their labels and their groups."""
 
 import csv
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 from kvzoo.data.source import files_under, is_no_data
 from kvzoo.errors import InputError
 
-HMDB_PARTS = {"1": "train", "2": "test"}  # 0: in neither
+HMDB_PARTS = {"1": "train", "2": "test"}  # 0: in neither of them
 
 # Clips of one film share its scenes: UCF101 numbers them by class, HMDB51 names the film before its tags.
 UCF_GROUP = re.compile(r"v_(.+_g\d+)_c\d+")
@@ -16,24 +16,24 @@ HMDB_GROUP = re.compile(r"(.+?)_[a-z_]+_[a-z]_(?:cm|nm)_np\d_")
 
 
 def rows_of(layout: str, folder: Path, endings: tuple[str, ...], lists: str | None, fold: int, part: str) -> list[dict]:
-    """Return the clips of a part, each with path, start, end (seconds), label and group.
+    """Return the clips of one split, each with path, start, end (seconds), label and group.
 
     Args:
         layout: "ucf101" (CLASS/v_CLASS_gNN_cNN.avi, trainlist01.txt, …), "hmdb51" (CLASS/NAME.avi,
             CLASS_test_split1.txt, …) or "kinetics" (a CSV with label, youtube_id, time_start, time_end, split; files
             named ID_START_END.mp4, or ID.mp4 for whole ones).
-        folder: of the videos.
-        endings: of video files.
-        lists: folder of the lists, or the CSV.
-        fold: which of the three splits, from 1.
+        folder: the folder of the videos.
+        endings: file name endings of videos.
+        lists: the folder of the split lists, or the CSV.
+        fold: number of the published split, 1 to 3.
         part: "train", "test", "validate" or "all".
 
     Raises:
-        InputError: lists that are not there or not as said above, or a part that has no clip.
+        InputError: the lists do not exist or are not in the layout's format, or the split has no clip.
     """
     if lists is None:
         raise InputError(
-            f"data.lists: the layout {layout} wants its {'CSV' if layout == 'kinetics' else 'folder of lists'}"
+            f"data.lists: required key is missing: the {'CSV' if layout == 'kinetics' else 'folder of split lists'} of {layout}"
         )
     try:
         rows = list(
@@ -41,10 +41,10 @@ def rows_of(layout: str, folder: Path, endings: tuple[str, ...], lists: str | No
         )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"data.lists: {lists}: {getattr(error, 'strerror', None) or error}") from None
-    kept = [row for row in rows if part in ("all", row.pop("part"))]
-    if not kept:
-        raise InputError(f"data.lists: {lists}: no clip of the part {part!r}, fold {fold}")
-    return kept
+    clips = [row for row in rows if part in ("all", row.pop("part"))]
+    if not clips:
+        raise InputError(f"data.lists: {lists}: no clip in part {part!r} of fold {fold}")
+    return clips
 
 
 def _ucf101(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> Iterator[dict]:
@@ -55,7 +55,7 @@ def _ucf101(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> I
                 f"data.lists: {table}: no such file; UCF101's splits are trainlist01.txt, testlist01.txt, …"
             )
         for line in filter(None, map(str.strip, table.read_text(encoding="utf-8").splitlines())):
-            name = re.sub(r"\s+\d+$", "", line)  # training lists have the class's number, too
+            name = re.sub(r"\s+\d+$", "", line)  # training lists also have the class number
             group = UCF_GROUP.search(name)
             yield _row(folder / name, Path(name).parent.name, group.group(1) if group else name, part)
 
@@ -63,7 +63,7 @@ def _ucf101(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> I
 def _hmdb51(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> Iterator[dict]:
     tables = sorted(file for file in lists.glob(f"*_test_split{fold}.txt") if not is_no_data(file.name))
     if not tables:
-        raise InputError(f"data.lists: {lists}: no file *_test_split{fold}.txt, as HMDB51 has them")
+        raise InputError(f"data.lists: {lists}: no file *_test_split{fold}.txt (the lists of HMDB51)")
     for table in tables:
         label = table.name.removesuffix(f"_test_split{fold}.txt")
         for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
@@ -71,7 +71,7 @@ def _hmdb51(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> I
                 continue
             name, _, part = line.strip().rpartition(" ")
             if part not in ("0", "1", "2"):
-                raise InputError(f"{table}:{number}: a name and 0, 1 or 2 are wanted. Received: {line!r}")
+                raise InputError(f"{table}:{number}: must be a name followed by 0, 1 or 2. Received: {line!r}")
             group = HMDB_GROUP.match(name)
             yield _row(
                 folder / label / name.strip(), label, group.group(1) if group else name, HMDB_PARTS.get(part, "")
@@ -80,22 +80,25 @@ def _hmdb51(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> I
 
 def _kinetics(folder: Path, endings: tuple[str, ...], lists: Path, fold: int) -> Iterator[dict]:
     stems = {file.stem: file for file in files_under(folder, endings)}
-    wanted = ("label", "youtube_id", "time_start", "time_end", "split")
+    columns = ("label", "youtube_id", "time_start", "time_end", "split")
     with open(lists, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, skipinitialspace=True)
         reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
-        if missing := [name for name in wanted if name not in reader.fieldnames]:
-            raise InputError(f"{lists}:1: no column {missing[0]!r}; Kinetics has {', '.join(wanted)}")
+        if missing := [name for name in columns if name not in reader.fieldnames]:
+            raise InputError(f"{lists}:1: no column {missing[0]!r}; Kinetics has {', '.join(columns)}")
         for cells in reader:
-            line = {name: (cells[name] or "").strip() for name in wanted}
+            line = {name: (cells[name] or "").strip() for name in columns}
             try:
                 start, end = float(line["time_start"]), float(line["time_end"])
             except (TypeError, ValueError):
-                raise InputError(f"{lists}:{reader.line_num}: time_start and time_end in seconds are wanted") from None
+                raise InputError(
+                    f"{lists}:{reader.line_num}: time_start and time_end must be in seconds. "
+                    f"Received: {line['time_start']!r}, {line['time_end']!r}"
+                ) from None
             name = line["youtube_id"]
-            cut = f"{name}_{int(start):06d}_{int(end):06d}"
-            whole = cut not in stems and name in stems
-            path = stems[name] if whole else stems.get(cut, folder / f"{cut}.mp4")
+            stem = f"{name}_{int(start):06d}_{int(end):06d}"
+            whole = stem not in stems and name in stems
+            path = stems[name] if whole else stems.get(stem, folder / f"{stem}.mp4")
             yield _row(path, line["label"], name, line["split"], start if whole else 0.0, end if whole else None)
 
 

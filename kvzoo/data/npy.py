@@ -12,31 +12,31 @@ AXES = ("auto", "tnhw", "nthw", "nthwc")
 
 
 class Npy(Source):
-    """Clips of a `.npy` file of uint8: (T, N, H, W) as Moving-MNIST's, (N, T, H, W), or (N, T, H, W, C).
+    """Clips of a `.npy` file of uint8: (T, N, H, W) as in Moving-MNIST, (N, T, H, W), or (N, T, H, W, C).
 
-    The file is read where it lies, not loaded. Each clip is its own group.
+    The file is memory-mapped, not loaded. Each clip is its own group.
 
     Args:
-        path: of the file.
+        path: the file.
         axes: "tnhw", "nthw" or "nthwc"; "auto": five axes are nthwc, of four the shorter of the first two is time.
-        native_fps: frames a second.
+        native_fps: frames per second.
 
     Raises:
-        InputError: no such file, or not such an array.
+        InputError: the file does not exist or has no such array.
     """
 
     def __init__(self, path: str, axes: str = "auto", native_fps: float = 10.0):
         try:
             array = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError, SyntaxError) as error:
-            reason = getattr(error, "strerror", None) or "not a .npy file, damaged, or of Python objects"
+            reason = getattr(error, "strerror", None) or "not a .npy file, damaged, or an array of Python objects"
             raise InputError(f"{path}: {reason}") from None
         if axes == "auto" and array.ndim in (4, 5):
             axes = "nthwc" if array.ndim == 5 else "tnhw" if array.shape[0] < array.shape[1] else "nthw"
         channels = array.shape[-1] if axes == "nthwc" else 1
         if array.dtype != np.uint8 or array.ndim != len(axes) or channels not in (1, 3) or not array.size:
             raise InputError(
-                f"{path}: uint8 (T, N, H, W), (N, T, H, W) or (N, T, H, W, 1 or 3) is wanted. "
+                f"{path}: must be uint8 (T, N, H, W), (N, T, H, W) or (N, T, H, W, 1 or 3). "
                 f"Received: {array.dtype} {array.shape}"
             )
         self.path, self.axes = str(path), axes

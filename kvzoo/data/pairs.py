@@ -1,4 +1,4 @@
-"""The source `pairs`: two folders, of what is given and of what shall be made of it, matched by name."""
+"""The source `pairs`: a folder of inputs and a folder of targets, matched by name."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from kvzoo.data.source import BrokenVideo, Skipped, Source, Video, find_files, l
 class Pairs(Source):
     """Images or videos of two folders, matched by their path within the folder without its ending.
 
-    The first clip of an example is read from one folder, the others from the other: the buffers of a renderer and its
-    pictures, weather maps now and later, sketches and photographs. An image is a video of one frame, for the sampler
-    `offsets` with the place 0. Each side is read with the channels that the network has there. What has no
-    counterpart, or one of another length, is skipped and told.
+    The first clip of an example is read from the inputs, the others from the targets: the buffers of a renderer and its
+    images, weather maps now and later, sketches and photographs. An image is a video of one frame, for the sampler
+    `offsets` with the place 0. Each side is read with the network's channels for it. Files without a counterpart of
+    equal length are skipped and reported.
 
     Args:
         path: folder of inputs, searched with its subfolders.
         target_path: folder of targets.
-        native_fps: frames a second of images, for what is drawn of them.
+        native_fps: frames per second of images, for their samples.
 
     Raises:
-        InputError: one of the folders is not there or holds neither images nor videos.
+        InputError: one of the folders does not exist or has neither images nor videos.
     """
 
     def __init__(self, path: str, target_path: str, native_fps: float = 25.0):
@@ -61,19 +61,19 @@ class Pairs(Source):
 
 @dataclass(frozen=True)
 class _OfVideos:
-    """Where a video of a pair is found: the source that reads it, and its key there."""
+    """The source that reads a video of a pair, and its key there."""
 
     source: Source
     key: object
 
 
 def _side(folder: Path, native_fps: float) -> tuple[dict[str, Video], list[Skipped]]:
-    """Return what a folder holds by its name without ending, and what of it cannot be used."""
+    """Return a folder's videos by their names without endings, and what is skipped and why."""
     files, skipped = find_files(folder, ENDINGS + video_files.ENDINGS)
-    found = []
+    videos = []
     if any(file.suffix.lower() in video_files.ENDINGS for file in files):
         source = video_files.Videos(str(folder))
-        found += [replace(video, key=_OfVideos(source, video.key)) for video in source.videos]
+        videos += [replace(video, key=_OfVideos(source, video.key)) for video in source.videos]
         skipped = list(dict.fromkeys(skipped + source.skipped))
     for file in files:
         if file.suffix.lower() in video_files.ENDINGS:
@@ -85,10 +85,10 @@ def _side(folder: Path, native_fps: float) -> tuple[dict[str, Video], list[Skipp
             skipped.append(Skipped(name, reason_of(error)))
             continue
         if pages > 1:
-            skipped.append(Skipped(name, f"{pages - 1} further pages are left out"))
-        found.append(Video(name, 1, native_fps, group=name, label=label_of(file, folder), key=str(file)))
-    stems = {video.name: Path(video.name).with_suffix("").as_posix() for video in found}
+            skipped.append(Skipped(name, f"further pages ignored: {pages - 1}"))
+        videos.append(Video(name, 1, native_fps, group=name, label=label_of(file, folder), key=str(file)))
+    stems = {video.name: Path(video.name).with_suffix("").as_posix() for video in videos}
     counts = Counter(stems.values())
-    twice = [video for video in found if counts[stems[video.name]] > 1]
-    skipped += [Skipped(video.name, "another file has its name, but for the ending") for video in twice]
-    return {stems[video.name]: video for video in found if counts[stems[video.name]] == 1}, skipped
+    twice = [video for video in videos if counts[stems[video.name]] > 1]
+    skipped += [Skipped(video.name, "another file has the same name with another ending") for video in twice]
+    return {stems[video.name]: video for video in videos if counts[stems[video.name]] == 1}, skipped

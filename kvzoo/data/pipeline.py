@@ -1,6 +1,6 @@
 """From videos to batches, with Grain: the example at position n is a function of (seed, n) alone.
 
-Training runs over an endless sequence of positions; going on from step n is a slice of it.
+Training runs over an endless sequence of positions; resuming at step n is a slice of it.
 """
 
 import logging
@@ -22,8 +22,8 @@ from kvzoo.registry import SourceSpec
 
 log = logging.getLogger("kvzoo")
 
-SHOWN = 10  # broken videos named on the terminal; the log has all
-LENGTH = 1 << 48  # training positions: no run reaches the end, and Grain's own `repeat()` overflows at batches of one
+SHOWN = 10  # broken videos named on the terminal; the log names all
+LENGTH = 1 << 48  # training positions: no run reaches the end; Grain's own `repeat()` overflows with batches of one
 
 
 @dataclass
@@ -31,14 +31,14 @@ class Clips:
     """Videos of one source, cut into examples for one model.
 
     Attributes:
-        source: where frames come from.
-        videos: those of this part that are long enough.
+        source: decodes the frames.
+        videos: the videos of this set that are long enough.
         sampler: cuts them into examples.
-        shapes: (T, H, W, C) of each clip that a plan of the sampler reads.
-        short: "drop", "repeat_last" or "loop" for videos shorter than the sampler needs.
-        classes: their names in order, where an example carries its class after its clip; else empty.
-        broken: videos that turned out not to decode, wholly or in parts, by index, and why.
-        damaged: videos that lack frames which others take the place of, by index, and what is wrong.
+        shapes: (T, H, W, C) of each clip of a plan.
+        short: "drop", "repeat_last" or "loop", for videos shorter than the sampler needs.
+        classes: class names in order if examples carry their class after the clips; else empty.
+        broken: reasons by index of the videos that cannot be decoded, or only in part.
+        damaged: faults by index of the videos in which frames were replaced by others.
     """
 
     source: Source
@@ -52,12 +52,12 @@ class Clips:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Return one random example of a video; of another one where that does not decode.
+        """Return one random example of a video, or of another one if it cannot be decoded.
 
         Raises:
-            InputError: none decodes.
+            InputError: no video can be decoded.
         """
-        # What broke earlier is tried again: an example must not depend on which were read before it.
+        # Videos that broke earlier are tried again: an example must not depend on what was read before it.
         for i in self._first_and_others(index, rng):
             video = self.videos[i]
             try:
@@ -68,12 +68,12 @@ class Clips:
                 self.report_faults(i)
                 return example
         name, reason = self.videos[index].name, self.broken[index]
-        raise InputError(f"none of {len(self.videos)} videos can be decoded, such as {name}: {reason}")
+        raise InputError(f"none of the {len(self.videos)} videos can be decoded, such as {name}: {reason}")
 
     def read(self, video: Video, plan: Plan, rng: np.random.Generator | None = None) -> tuple[np.ndarray, ...]:
-        """Return the example that a plan names: uint8 arrays, and the class as int32 where examples carry it.
+        """Return the example of a plan: uint8 arrays, followed by the class as int32 if examples carry it.
 
-        Without `rng` it is read for evaluation: nothing in it is random.
+        Without `rng` the example is for evaluation, and nothing in it is random.
         """
         clips = tuple(
             self.source.read(
@@ -90,9 +90,9 @@ class Clips:
         return (*example, np.int32(self.classes.index(video.label))) if self.classes else example
 
     def cover(self, limit: int) -> list[tuple[Video, Plan]]:
-        """Return at most `limit` fixed examples, spread evenly over videos and over time."""
+        """Return at most `limit` fixed examples, evenly spaced over videos and time."""
         lengths = [self.length(video) for video in self.videos]
-        # Hours of video have millions of plans: they are counted, and made for the chosen ones only.
+        # Hours of video have millions of plans: they are only counted, and made for the chosen ones.
         counts = {length: len(self.sampler.cover(length)) for length in set(lengths)}
         ends = np.cumsum([counts[length] for length in lengths])
         count = int(min(limit, ends[-1]))
@@ -103,16 +103,16 @@ class Clips:
         return chosen
 
     def arrays(self, limit: int) -> tuple[np.ndarray, ...]:
-        """Return at most `limit` fixed examples as the arrays of one batch, those that do not decode left out.
+        """Return at most `limit` fixed examples as one batch, without those that cannot be decoded.
 
         Raises:
-            InputError: none decodes.
+            InputError: none can be decoded.
         """
         (batch,) = FixedExamples(self, limit).batches(sys.maxsize)
         return batch
 
     def times(self) -> tuple[np.ndarray, ...]:
-        """Return the times of the frames of each clip of an example, counted from the first of all."""
+        """Return the frame numbers of each clip of an example, from 0 for the earliest."""
         (plan, *_) = self.sampler.cover(self.sampler.needs)
         first = min(int(indices.min()) for indices in plan)
         return tuple(indices - first for indices in plan)
@@ -122,36 +122,36 @@ class Clips:
         yield from (int(other) for other in rng.permutation(len(self.videos)) if other != first)
 
     def length(self, video: Video) -> int:
-        """Return how many frames the sampler sees: more than the video has where short ones are stretched."""
+        """Return the number of frames for the sampler: more than the video's own if short videos are extended."""
         return video.frames if self.short == "drop" else max(video.frames, self.sampler.needs)
 
     def _within(self, indices: np.ndarray, frames: int) -> np.ndarray:
         return indices % frames if self.short == "loop" else np.minimum(indices, frames - 1)
 
     def report(self, index: int, reason: str) -> None:
-        """Note that a video does not decode, and log it once."""
+        """Record that a video cannot be decoded, and log it once."""
         self._log_once(self.broken, index, "skipped", reason)
 
     def report_faults(self, index: int) -> None:
-        """Log once what is wrong with a video that decodes."""
+        """Log the faults of a decodable video once."""
         if faults := self.source.faults_in_words(self.videos[index]):
             self._log_once(self.damaged, index, "damaged", faults)
 
-    def _log_once(self, known: dict[int, str], index: int, what: str, reason: str) -> None:
+    def _log_once(self, reasons: dict[int, str], index: int, what: str, reason: str) -> None:
         with self._lock:
-            if index not in known:
-                known[index] = reason
-                level = logging.WARNING if len(known) <= SHOWN else logging.DEBUG
+            if index not in reasons:
+                reasons[index] = reason
+                level = logging.WARNING if len(reasons) <= SHOWN else logging.DEBUG
                 log.log(level, "%s %s: %s", what, self.videos[index].name, reason)
 
 
 class FixedExamples:
-    """Fixed examples of one part, spread evenly over videos and over time, that are read again in every pass.
+    """Fixed examples of one set, evenly spaced over videos and time, read again in every pass.
 
     Args:
-        clips: the part.
-        limit: examples at most.
-        hold: bytes; examples that take no more stay in memory after the first pass.
+        clips: the set.
+        limit: maximum number of examples.
+        hold: bytes; examples that need no more are kept in memory after the first pass.
     """
 
     def __init__(self, clips: Clips, limit: int, hold: int = 0):
@@ -159,21 +159,21 @@ class FixedExamples:
         self._held: list[tuple[np.ndarray, ...]] | None = None
 
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield the examples as batches of `size`, the last one may be smaller; those that do not decode are left out.
+        """Yield the examples in batches of `size` (the last may be smaller), without those that cannot be decoded.
 
         Raises:
-            InputError: none decodes.
+            InputError: none can be decoded.
         """
         rows: list[tuple[np.ndarray, ...]] = []
         for example in self._examples():
-            # An example may be several rows, as a pair of clips is two.
-            arrays = self.clips.sampler.batch(tuple(np.asarray(part)[None] for part in example), None)
+            # An example may be several rows: a pair of clips is two.
+            arrays = self.clips.sampler.batch(tuple(np.asarray(array)[None] for array in example), None)
             rows += zip(*arrays, strict=True)
             while len(rows) >= size:
-                yield tuple(np.stack(parts) for parts in zip(*rows[:size], strict=True))
+                yield tuple(np.stack(column) for column in zip(*rows[:size], strict=True))
                 del rows[:size]
         if rows:
-            yield tuple(np.stack(parts) for parts in zip(*rows, strict=True))
+            yield tuple(np.stack(column) for column in zip(*rows, strict=True))
 
     def _examples(self) -> Iterator[tuple[np.ndarray, ...]]:
         if self._held is not None:
@@ -188,7 +188,7 @@ class FixedExamples:
                 continue
             self.clips.report_faults(self.clips.videos.index(video))
             none = False
-            size += sum(part.nbytes for part in example)
+            size += sum(array.nbytes for array in example)
             if size <= self._hold:
                 held.append(example)
             else:
@@ -201,17 +201,17 @@ class FixedExamples:
 
 
 def _centre(clip: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the middle of square frames (…, S, S, C), of which one side may be all: (…, height, width, C)."""
+    """Return the centre (…, height, width, C) of square frames (…, S, S, C)."""
     top, left = (clip.shape[-3] - height) // 2, (clip.shape[-2] - width) // 2
     return np.ascontiguousarray(clip[..., top : top + height, left : left + width, :])
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a recipe's `data` opens to.
+    """The opened `data` section of a recipe.
 
     Attributes:
-        training, validation: the two parts; validation is None where nothing is held out.
+        training, validation: the two sets; validation is None if nothing is held out.
         tests: further test sets by name.
         skipped: files and videos that are not used, and why.
     """
@@ -231,14 +231,14 @@ def open_data(
     """Open the `data` section of a resolved recipe.
 
     Args:
-        section: resolved and checked.
-        shapes: (T, H, W, C) of each clip that makes an example, as the model's `clip_shapes` has them.
-        seed: decides which groups are held out.
-        classes: whether examples carry their class: None, they do not; a number, how many classes the data must
-            have, 0 for any; or their names in order.
+        section: resolved and validated.
+        shapes: (T, H, W, C) of each clip of an example: the model's `clip_shapes`.
+        seed: seed for choosing the held-out groups.
+        classes: None if examples do not carry their class; else the number of classes that the data must have
+            (0 for any), or the class names in order.
 
     Raises:
-        InputError: nothing usable, or classes other than are wanted.
+        InputError: no usable video, or the data has other classes.
     """
     clips, skipped = _open(section, shapes)
     if classes is not None:
@@ -256,11 +256,11 @@ def open_data(
 
 def _open(section: dict, shapes: Sequence[Sequence[int]]) -> tuple[Clips, list[Skipped]]:
     if wrong := [shape[-1] for shape in shapes if shape[-1] not in (1, 3)]:
-        raise InputError(f"data: sources give frames of 1 (grey) or 3 (RGB) channels, the model has {wrong[0]}")
+        raise InputError(f"data: sources support only 1 (grey) or 3 (RGB) channels; the model has {wrong[0]}")
     sampler = dict(section["sampler"])
     sampler = catalog.SAMPLERS.get(sampler.pop("name")).load()(*(shape[0] for shape in shapes), **sampler)
     spec = catalog.SOURCES.get(section["source"])
-    source = spec.load()(**fetched(spec, {name: section[name] for name in spec.options}))
+    source = spec.load()(**fetch_paths(spec, {name: section[name] for name in spec.options}))
     videos = source.videos
     if section["group"] and videos:
         videos = regroup(videos, section["group"])
@@ -278,45 +278,47 @@ def _open(section: dict, shapes: Sequence[Sequence[int]]) -> tuple[Clips, list[S
     return Clips(source, videos, sampler, tuple(map(tuple, shapes)), section["short"]), skipped
 
 
-def fetched(spec: SourceSpec, options: dict) -> dict:
-    """Return a source's options with addresses fetched: their paths are files here.
+def fetch_paths(spec: SourceSpec, options: dict) -> dict:
+    """Return a source's options with URLs downloaded and replaced by local paths.
 
     Raises:
-        InputError: nothing there, or nothing installed that reads such addresses.
+        InputError: a URL cannot be accessed, or no package that reads it is installed.
     """
     paths = [name for name, option in spec.options.items() if option.type == "path" and options.get(name)]
     return {**options, **{name: local(options[name]) for name in paths}}
 
 
-def _classes(clips: Clips, wanted: int | Sequence[str], section: dict) -> tuple[str, ...]:
-    """Return the names of the classes in order, which are the videos' labels."""
-    found = sorted({video.label for video in clips.videos})
+def _classes(clips: Clips, classes: int | Sequence[str], section: dict) -> tuple[str, ...]:
+    """Return the class names in order: the distinct labels of the videos."""
+    labels = sorted({video.label for video in clips.videos})
     where = section.get("path") or section["source"]
     if nameless := next((video for video in clips.videos if not video.label), None):
-        raise InputError(f"{where}: the model is trained with labels, and {nameless.name} has none")
-    shown = ", ".join(found[:12]) + (", …" if len(found) > 12 else "")
-    if isinstance(wanted, int):
-        if wanted and len(found) != wanted:
-            raise InputError(f"{where}: has {len(found)} classes ({shown}), the model {wanted}; set model.classes")
-        return tuple(found)
-    if unknown := sorted(set(found) - set(wanted)):
+        raise InputError(f"{where}: the model is trained with labels, but {nameless.name} has none")
+    names = ", ".join(labels[:12]) + (", …" if len(labels) > 12 else "")
+    if isinstance(classes, int):
+        if classes and len(labels) != classes:
+            raise InputError(
+                f"{where}: has {len(labels)} classes ({names}), but the model has {classes}; set model.classes"
+            )
+        return tuple(labels)
+    if unknown := sorted(set(labels) - set(classes)):
         raise InputError(
-            f"{where}: no class {unknown[0]!r}{did_you_mean(unknown[0], wanted)}; known: {', '.join(wanted)}"
+            f"{where}: no class {unknown[0]!r}{did_you_mean(unknown[0], classes)}; known: {', '.join(classes)}"
         )
-    return tuple(wanted)
+    return tuple(classes)
 
 
 def batches(clips: Clips, batch_size: int, seed: int, start: int = 0, threads: int | None = None) -> grain.IterDataset:
-    """Return endless training batches from step `start` on: tuples of uint8 arrays.
+    """Return endless training batches, tuples of uint8 arrays, beginning at step `start`.
 
-    Every video comes once a pass, in an order that changes with the pass.
+    Every video occurs once per pass, in an order that changes with each pass.
 
     Args:
-        clips: what to draw from.
-        batch_size: examples a batch.
-        seed: of the order and of the windows.
-        start: batches to leave out; what follows is the same as without.
-        threads: that read ahead; one for each core, at most 8, when None.
+        clips: the videos to draw from.
+        batch_size: examples per batch.
+        seed: seed for the order and the windows.
+        start: number of batches to skip; the following ones are the same as without skipping.
+        threads: number of threads that read ahead; by default one per core, at most 8.
     """
 
     def draw(index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:

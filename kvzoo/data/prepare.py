@@ -1,8 +1,8 @@
-"""From a source to a store: decoding in parallel processes, which may be killed at any moment and goes on.
+"""From a source to a store: decode in parallel processes, resumable after being killed at any moment.
 
-Beside FILE.h5 there is, until it is done, a folder FILE.h5.work: spans of decoded frames (`VIDEO-FIRST.frames`) and, for
-each video that is through, what came of it (`VIDEO.json`). Each appears whole or not at all, so what is there is done.
-The store is put together from them at the end: twice the store's space is needed while it is made.
+Until FILE.h5 is complete, the folder FILE.h5.work next to it holds spans of decoded frames (`VIDEO-FIRST.frames`) and the
+result of each finished video (`VIDEO.json`). Each file appears whole or not at all, so whatever exists is complete.
+The store is assembled from them at the end, which needs twice the store's space meanwhile.
 """
 
 import json
@@ -26,28 +26,28 @@ import numpy as np
 from kvzoo.data import source as source_module
 from kvzoo.data.hdf5 import write_store
 from kvzoo.data.source import CHUNK, BrokenVideo, Skipped, Source, Video
-from kvzoo.data.steady import camera_path, corrections, steadied
+from kvzoo.data.steady import camera_path, corrections, stabilise
 from kvzoo.errors import InputError
 from kvzoo.files import leftovers, written_whole
 from kvzoo.process import cores
 from kvzoo.signals import without_ctrl_c
 
-SPAN = 16 * CHUNK  # frames decoded again, at most, of a video that was cut; fewer where they are large
+SPAN = 16 * CHUNK  # frames of an interrupted video decoded again, at most; fewer if they are large
 SPAN_BYTES = 64 << 20
-CACHE_BYTES = 64 << 20  # of a process: each frame is read once
-ROUGH = 4  # times the store's size: what frames are stabilised at
-CRASHES = 2  # of a video's process, after which it is left out
-HANGS = 300.0  # seconds without a frame from any process; those that are at work are ended then, as if they had crashed
+CACHE_BYTES = 64 << 20  # per process; each frame is read only once
+ROUGH = 4  # frames are stabilised at this multiple of the store's size
+CRASHES = 2  # of a video's process, after which it is skipped
+HANGS = 300.0  # seconds without a frame from any process, after which busy ones are killed as if they had crashed
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What frames become.
+    """How frames are stored.
 
     Attributes:
         image_size: height and width in pixels.
         channels: 1 (grey) or 3 (RGB).
-        stabilise: whether a shaking camera is made calm.
+        stabilise: whether camera shake is removed.
     """
 
     image_size: int = 64
@@ -60,18 +60,18 @@ class Settings:
 
     @property
     def row(self) -> int:
-        """Bytes of a frame."""
+        """Bytes per frame."""
         return self.image_size**2 * self.channels
 
     @property
     def span(self) -> int:
-        """Frames that are written together."""
+        """Number of frames in one file of spans."""
         return min(SPAN, max(1, SPAN_BYTES // self.row // CHUNK) * CHUNK)
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a store holds: clips and frames, and what is not in it, or in parts only."""
+class Result:
+    """Counts of the clips and frames in a store, and what was skipped or stored only in part."""
 
     clips: int
     frames: int
@@ -86,24 +86,24 @@ def prepare(
     made_from: str,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Done:
-    """Write the videos' frames to a store, going on where an earlier call with the same `made_from` was cut.
+) -> Result:
+    """Write the videos' frames to a store, resuming an interrupted call with the same `made_from`.
 
     Args:
-        source: decodes them; what it skipped is told in the store, too.
-        videos: of the source, with the names, groups, labels and rates that they shall have.
-        out: the store; it and the folder beside it are this call's alone.
-        settings: what frames become.
-        made_from: what identifies files and settings; what another one left is begun anew.
-        workers: processes; one for each core when None.
-        progress: told (frames done, frames in all) now and then.
+        source: decodes the frames; what it skipped is listed in the store too.
+        videos: videos of the source, with their final names, groups, labels and rates.
+        out: the store; nothing else may use it or the folder next to it meanwhile.
+        settings: how frames are stored.
+        made_from: identifies files and settings; work with another value is discarded.
+        workers: number of processes; by default one per core.
+        progress: called now and then with (frames done, total frames).
 
     Raises:
-        InputError: nothing can be decoded.
+        InputError: no video can be decoded.
     """
     work = out.with_name(f"{out.name}.work")
-    for left in leftovers(out):
-        left.unlink(missing_ok=True)
+    for leftover in leftovers(out):
+        leftover.unlink(missing_ok=True)
     _begin_work(work, made_from)
     _decode_all(source, videos, work, settings, workers or cores(), progress)
     clips, parts, skipped = [], [], list(source.skipped)
@@ -115,7 +115,7 @@ def prepare(
         if result["reason"]:
             skipped.append(Skipped(video.name, result["reason"]))
     if not clips:
-        raise InputError(f"nothing can be decoded, such as {skipped[0].name}: {skipped[0].reason}")
+        raise InputError(f"no video can be decoded, such as {skipped[0].name}: {skipped[0].reason}")
 
     def fill(frames: h5py.Dataset) -> None:
         at = 0
@@ -130,11 +130,11 @@ def prepare(
     for file in work.iterdir():
         file.unlink()
     work.rmdir()
-    return Done(len(clips), sum(clip.frames for clip in clips), tuple(skipped))
+    return Result(len(clips), sum(clip.frames for clip in clips), tuple(skipped))
 
 
 def _begin_work(work: Path, made_from: str) -> None:
-    """Make the folder of parts, empty where those that are there were made from something else."""
+    """Create the work folder, and empty it if it is of other files or settings."""
     plan = work / "plan.json"
     try:
         same = json.loads(plan.read_text(encoding="utf-8"))["made_from"] == made_from
@@ -155,33 +155,33 @@ def _decode_all(
     workers: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Decode what is not there yet; a video whose process crashes or hangs time and again is left out."""
+    """Decode what is missing; a video whose process crashes or hangs repeatedly is skipped."""
     total = sum(video.frames for video in videos)
-    left = {i: video for i, video in enumerate(videos) if not _is_done(work, i, settings)}
-    crashes = dict.fromkeys(left, 0)
+    remaining = {i: video for i, video in enumerate(videos) if not _is_done(work, i, settings)}
+    crashes = dict.fromkeys(remaining, 0)
     context = multiprocessing.get_context("spawn")  # other threads may hold locks that a fork would copy
-    while left:
-        # Anew each time: a process that ended at the wrong moment holds the old ones' locks.
-        count = context.Value("q", total - sum(video.frames for video in left.values()))
+    while remaining:
+        # New ones each time: a process that ended at the wrong moment holds the mutexes of the old ones.
+        count = context.Value("q", total - sum(video.frames for video in remaining.values()))
         beat = context.Value("q", 0)
-        # After a crash nobody knows whose it was: one at a time finds out.
-        size = 1 if any(crashes.values()) else min(workers, len(left))
+        # A crash does not say whose it was: one video at a time finds out.
+        size = 1 if any(crashes.values()) else min(workers, len(remaining))
         with ProcessPoolExecutor(size, context, _begin_worker, (source, work, settings, count, beat)) as pool:
             running: dict[Future, int] = {}
             try:
-                waiting = iter(sorted(left, key=lambda i: (crashes[i], i)))
+                waiting = iter(sorted(remaining, key=lambda i: (crashes[i], i)))
                 heard, since = beat.value, time.monotonic()
                 while True:
-                    # Few at a time: a crash breaks the whole pool, and with it what it had in hand.
+                    # Few at a time: a crash breaks the whole pool and all its pending videos.
                     while len(running) < 2 * size and (index := next(waiting, None)) is not None:
                         with without_ctrl_c():
-                            running[pool.submit(_decode, index, left[index])] = index
+                            running[pool.submit(_decode, index, remaining[index])] = index
                     if not running:
                         break
-                    finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                    for future in finished:
+                    completed, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                    for future in completed:
                         future.result()
-                        del left[running.pop(future)]
+                        del remaining[running.pop(future)]
                     progress(min(count.value, total), total)
                     if beat.value != heard:
                         heard, since = beat.value, time.monotonic()
@@ -190,47 +190,52 @@ def _decode_all(
                             process.kill()
                         since = math.inf
             except BrokenProcessPool:
-                _blame(work, running, left, crashes)
+                _blame(work, running, remaining, crashes)
             except BaseException:
+                # Before the pool forgets them. One that still starts would miss what this process takes with it.
+                processes = list((pool._processes or {}).values())
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in list((pool._processes or {}).values()):
-                    process.terminate()
+                for process in processes:
+                    process.kill()
+                    process.join()
                 raise
 
 
-def _blame(work: Path, running: dict[Future, int], left: dict[int, Video], crashes: dict[int, int]) -> None:
-    """Count a crash for each video that was begun and not finished; note those that did it too often."""
+def _blame(work: Path, running: dict[Future, int], remaining: dict[int, Video], crashes: dict[int, int]) -> None:
+    """Count a crash for each video begun but not finished, and give up on those with too many."""
     for index in running.values():
         if (work / f"{index:07d}.json").exists():
-            del left[index]
-        elif (begun := work / f"{index:07d}.begun").exists():
-            begun.unlink()
+            del remaining[index]
+        elif (marker := work / f"{index:07d}.begun").exists():
+            marker.unlink()
             crashes[index] += 1
             if crashes[index] >= CRASHES:
-                _write_result(work, index, 0, "the decoder crashed, or hung")
-                del left[index]
+                _write_result(work, index, 0, "the decoder crashed or hung")
+                del remaining[index]
 
 
 def _begin_worker(source: Source, work: Path, settings: Settings, count, beat) -> None:
-    """Set up a process; it ends with the one that started it, even where that was killed."""
+    """Set up a worker process; it ends with its parent, even if that is killed."""
     global _worker
     _worker = (source, work, settings, count, beat)
     source_module.CACHE_BYTES = CACHE_BYTES
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started it is told, and ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it and ends this process
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process().sentinel
     threading.Thread(target=lambda: (wait_for([parent]), os._exit(1)), daemon=True).start()
 
 
 def _decode(index: int, video: Video) -> None:
-    """Decode a video to its spans, as far as it goes; runs in a process of its own."""
+    """Decode a video to its spans as far as possible; runs in a worker process."""
     source, work, settings, count, _ = _worker
-    begun = work / f"{index:07d}.begun"
-    begun.touch()
+    marker = work / f"{index:07d}.begun"
+    marker.touch()
     _beat()
-    frames, reason, noted = 0, "", work / f"{index:07d}.faults"
-    if noted.exists():  # of the spans that are there
-        source.note_faults(video, {int(i): fault for i, fault in json.loads(noted.read_text(encoding="utf-8")).items()})
+    frames, reason, faults_file = 0, "", work / f"{index:07d}.faults"
+    if faults_file.exists():  # of the spans that exist
+        source.note_faults(
+            video, {int(i): fault for i, fault in json.loads(faults_file.read_text(encoding="utf-8")).items()}
+        )
     try:
         moves = _moves(work, index, source, video, settings) if settings.stabilise else None
         for first in range(0, video.frames, settings.span):
@@ -246,7 +251,7 @@ def _decode(index: int, video: Video) -> None:
                 finally:
                     frames += sum(map(len, span))
                     if faults := source.faults(video):
-                        _write(noted, json.dumps(faults).encode())
+                        _write(faults_file, json.dumps(faults).encode())
                     if span:
                         _write(file, np.concatenate(span).data)
             else:
@@ -255,14 +260,14 @@ def _decode(index: int, video: Video) -> None:
                     count.value += stop - first
         reason = source.faults_in_words(video)
     except BrokenVideo as error:
-        kept = f", the first {frames} of {video.frames} frames are kept" if frames else ""
-        reason = f"{error}{kept}"
+        partial = f"; the first {frames} of {video.frames} frames are used" if frames else ""
+        reason = f"{error}{partial}"
     _write_result(work, index, frames, reason)
-    begun.unlink()
+    marker.unlink()
 
 
 def _beat() -> None:
-    """Show that this process is alive."""
+    """Signal that this process is alive."""
     beat = _worker[-1]
     with beat.get_lock():
         beat.value += 1
@@ -278,14 +283,14 @@ def _frames(
     large = source.read(video, indices, ROUGH * settings.image_size, settings.channels)
     return np.stack(
         [
-            source_module.square(steadied(frame, move), settings.image_size, settings.channels)
+            source_module.square(stabilise(frame, move), settings.image_size, settings.channels)
             for frame, move in zip(large, moves[start:stop], strict=True)
         ]
     )
 
 
 def _moves(work: Path, index: int, source: Source, video: Video, settings: Settings) -> np.ndarray:
-    """Return what each frame is moved by to be steady; found in a pass of its own, once."""
+    """Return the correction of each frame, computed once in a pass of its own."""
     file = work / f"{index:07d}.moves"
     if file.exists() and file.stat().st_size == video.frames * 4 * 8:
         return np.fromfile(file).reshape(-1, 4)
@@ -297,7 +302,7 @@ def _moves(work: Path, index: int, source: Source, video: Video, settings: Setti
             try:
                 yield from source.read(video, range(at, min(at + CHUNK, video.frames)), size, 1)
             except BrokenVideo:
-                return  # what follows is not kept either
+                return  # the frames after it are not stored either
 
     path = camera_path(grey())
     moves = np.zeros((video.frames, 4))
@@ -312,7 +317,7 @@ def _span_file(work: Path, index: int, first: int) -> Path:
 
 
 def _is_done(work: Path, index: int, settings: Settings) -> bool:
-    """Return whether a video is through, with all its frames: a power failure can take away what was renamed."""
+    """Return whether a video is finished and all its frames exist: a power failure can undo a renaming."""
     try:
         frames = _result(work, index)["frames"]
         spans = range(0, frames, settings.span)

@@ -1,7 +1,7 @@
-"""Data that lies elsewhere: `http://`, `https://` and `s3://` paths become files here, each fetched once.
+"""Remote data: `http://`, `https://` and `s3://` paths are downloaded once and become local files.
 
-Where TensorFlow 2.16 and tensorflow-io 0.37.1 are installed (`kvzoo[tfio]`) their file systems read them, in a process of
-its own, because that one aborts at its end; everywhere else fsspec does (`kvzoo[cloud]`).
+TensorFlow 2.16 with tensorflow-io 0.37.1 (`kvzoo[tfio]`) downloads them where installed, in a process of its own, which
+aborts at its end; otherwise fsspec does (`kvzoo[cloud]`).
 """
 
 import hashlib
@@ -22,23 +22,23 @@ from kvzoo.recipe.schema import ADDRESSES
 log = logging.getLogger("kvzoo")
 
 TFIO = {"tensorflow": "2.16", "tensorflow-io": "0.37.1"}
-PATIENCE = 3600  # seconds for one path
+TIMEOUT = 3600  # seconds for one path
 
 
 def is_remote(path: str) -> bool:
-    """Return whether a path is an address."""
+    """Return whether a path is a URL."""
     return path.startswith(ADDRESSES)
 
 
 def local(path: str) -> str:
-    """Return where a path lies on this machine; an address is fetched, but for the files that are here already.
+    """Return the local path of a path; a URL is downloaded first, except for files that are cached already.
 
-    `http` gives one file, `s3` an object or all below a prefix. What is fetched lies in KVZOO_CACHE, or
+    `http` names one file, `s3` an object or everything below a prefix. Downloads are cached in KVZOO_CACHE, by default
     ~/.cache/kvzoo.
 
     Raises:
-        InputError: nothing there, no access, nothing installed that reads such addresses, a key that leads out of
-            its folder, or a cache that cannot be written to.
+        InputError: the URL does not exist or cannot be accessed, no package that reads it is installed, a key would be
+            written outside its folder, or the cache is not writable.
     """
     if not is_remote(path):
         return path
@@ -51,15 +51,15 @@ def local(path: str) -> str:
         try:
             lock.acquire()
         except Locked as holder:
-            log.info("%s: waiting for %s, which is fetching it", path, holder)
+            log.info("%s: waiting for %s, which is downloading it", path, holder)
             lock.acquire(wait=True)
     except OSError as error:
         raise InputError(
-            f"{folder}: {error.strerror or error}; KVZOO_CACHE names another folder for what is fetched"
+            f"{folder}: {error.strerror or error}; set KVZOO_CACHE to use another folder for downloads"
         ) from None
     try:
-        for left in leftovers(folder):
-            left.unlink(missing_ok=True)
+        for leftover in leftovers(folder):
+            leftover.unlink(missing_ok=True)
         if not tfio_mismatch():
             _by_tfio(path, target)
         else:
@@ -70,11 +70,11 @@ def local(path: str) -> str:
 
 
 def inside(folder: Path, key: str) -> Path:
-    """Return where a key, such as "walk/1.mp4", lies in a folder.
+    """Return the path of a key, such as "walk/1.mp4", in a folder.
 
     Raises:
-        InputError: it would lie outside: an absolute key, one with "..", a backslash, a drive or a NUL, or one that a
-            symbolic link leads out of the folder.
+        InputError: the path would be outside the folder: the key is absolute, contains "..", a backslash, a drive or a
+            NUL, or follows a symbolic link out of the folder.
     """
     windows = PureWindowsPath(key)
     file = folder / key
@@ -85,10 +85,10 @@ def inside(folder: Path, key: str) -> Path:
 
 
 def place(target: Path, root: str, key: str) -> Path:
-    """Return where what lies under `root` with a key is written: `target` itself, or below it.
+    """Return the path to which the object `key` below `root` is written: `target` itself, or below it.
 
     Raises:
-        InputError: it would lie outside of `target`.
+        InputError: the path would be outside of `target`.
     """
     root = root.rstrip("/")
     if key.rstrip("/") == root:
@@ -101,60 +101,64 @@ def place(target: Path, root: str, key: str) -> Path:
 def _cache() -> Path:
     with suppress(RuntimeError):  # no home
         return Path(os.environ.get("KVZOO_CACHE") or Path.home() / ".cache" / "kvzoo")
-    raise InputError("KVZOO_CACHE is required where there is no home folder: the folder for what is fetched")
+    raise InputError("there is no home folder for downloads; set KVZOO_CACHE to a folder")
 
 
 def tfio_mismatch() -> str:
-    """Return what keeps tensorflow-io from working here and what to install, in one line; "" where nothing does."""
-    found = {}
+    """Return why tensorflow-io cannot work here and what to install, in one line; "" if it can."""
+    versions = {}
     for name in TFIO:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = None
-    if all(version and f"{version}.".startswith(f"{TFIO[name]}.") for name, version in found.items()):
+            versions[name] = None
+    if all(version and f"{version}.".startswith(f"{TFIO[name]}.") for name, version in versions.items()):
         return ""
-    here = " and ".join(f"{name} {version}" if version else f"no {name}" for name, version in found.items())
+    here = " and ".join(f"{name} {version}" if version else f"no {name}" for name, version in versions.items())
     return (
-        f"tensorflow-io {TFIO['tensorflow-io']} works with TensorFlow {TFIO['tensorflow']} only; here is {here}: "
+        f"tensorflow-io {TFIO['tensorflow-io']} supports only TensorFlow {TFIO['tensorflow']}; found {here}: "
         "pip install 'kvzoo[tfio]', in an environment of its own without kvzoo[jax]"
     )
 
 
 def _by_tfio(path: str, target: Path) -> None:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "kvzoo.run.tfio", path, str(target)],
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         )
     except subprocess.TimeoutExpired:
-        raise InputError(f"{path}: not fetched within {PATIENCE} s") from None
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    said = json.loads(lines[-1]) if lines else {"error": done.stderr.strip()[-300:] or f"exit code {done.returncode}"}
-    if said["error"]:
-        raise InputError(f"{path}: {' '.join(said['error'].split())}")
+        raise InputError(f"{path}: not downloaded within {TIMEOUT} s") from None
+    lines = [line for line in process.stdout.splitlines() if line.startswith("{")]
+    answer = (
+        json.loads(lines[-1])
+        if lines
+        else {"error": process.stderr.strip()[-300:] or f"exit code {process.returncode}"}
+    )
+    if answer["error"]:
+        raise InputError(f"{path}: {' '.join(answer['error'].split())}")
 
 
 def _by_fsspec(path: str, target: Path) -> None:
-    needed = {"s3": "s3fs"}.get(path.split(":")[0], "aiohttp")
-    if missing := [name for name in ("fsspec", needed) if importlib.util.find_spec(name) is None]:
-        raise InputError(f"{path}: {missing[0]} is wanted to read it: pip install 'kvzoo[cloud]'")
+    package = {"s3": "s3fs"}.get(path.split(":")[0], "aiohttp")
+    if missing := [name for name in ("fsspec", package) if importlib.util.find_spec(name) is None]:
+        raise InputError(f"{path}: {missing[0]} is required to read it: pip install 'kvzoo[cloud]'")
     import fsspec
 
     try:
         files, root = fsspec.core.url_to_fs(path, skip_instance_cache=True)
         if path.startswith("s3://"):
-            found = {key: info["size"] for key, info in files.find(root, detail=True).items()}
+            sizes = {key: info["size"] for key, info in files.find(root, detail=True).items()}
         else:
-            found = {root: files.info(root)["size"]}
-        # All keys are checked before anything is written; those that end in a slash are markers of folders.
-        places = {key: place(target, root, key) for key in found if key == root or not key.endswith("/")}
+            sizes = {root: files.info(root)["size"]}
+        # All keys are checked before anything is written; those that end in a slash mark folders.
+        places = {key: place(target, root, key) for key in sizes if key == root or not key.endswith("/")}
         if not places:
             raise FileNotFoundError(path)
         for key, file in places.items():
-            if file.is_file() and file.stat().st_size == found[key]:
+            if file.is_file() and file.stat().st_size == sizes[key]:
                 continue
             file.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(file) as temporary:
@@ -162,6 +166,6 @@ def _by_fsspec(path: str, target: Path) -> None:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except FileNotFoundError:
-        raise InputError(f"{path}: nothing there") from None
-    except Exception as error:  # each protocol has errors of its own, all of them the address's or the network's
+        raise InputError(f"{path}: not found") from None
+    except Exception as error:  # each protocol has errors of its own, all caused by the URL or the network
         raise InputError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from None

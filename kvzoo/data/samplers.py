@@ -1,6 +1,6 @@
-"""Samplers: which frames of a video make one example, and what becomes of them on the way to a batch.
+"""Samplers: which frames of a video make an example, and how examples become a batch.
 
-A sampler draws a *plan*: a tuple of arrays of frame indices, one for each clip that is read.
+A sampler draws a *plan*: a tuple of arrays of frame indices, one for each clip of the example.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,22 @@ Arrays = tuple[np.ndarray, ...]
 
 
 class Sampler:
-    """Base of all samplers: an example is what its plan reads.
+    """Base class of all samplers: by default an example is the clips of its plan.
 
     Attributes:
-        needs: frames that a video must have.
-        classes: names of the labels that the sampler itself gives to examples, 0 first; empty where it gives none.
-        sizes_vary: whether batches come in several sizes.
+        needs: minimum number of frames of a video.
+        classes: names of the labels that the sampler adds to examples, 0 first; empty if it adds none.
+        sizes_vary: whether batches have varying image sizes.
+
+    Example:
+
+        >>> import numpy as np
+        >>> from kvzoo.data.samplers import Predict
+        >>> sampler = Predict(frames_in=2, frames_out=1)
+        >>> [indices.tolist() for indices in sampler.cover(length=6)[0]]
+        [[0, 1], [2]]
+        >>> [indices.tolist() for indices in sampler.draw(length=3, rng=np.random.default_rng(0))]
+        [[0, 1], [2]]
     """
 
     needs: int
@@ -32,26 +42,26 @@ class Sampler:
         raise NotImplementedError
 
     def cover(self, length: int) -> list[Plan]:
-        """Return the plans that evaluation reads, evenly over a video of `length` frames."""
+        """Return the plans for evaluation, evenly spaced over a video of `length` frames."""
         raise NotImplementedError
 
     def read_size(self, image_size: int) -> int:
-        """Return the size that frames are read at in training; larger where `example` crops them."""
+        """Return the image size for reading frames in training; larger if `example` crops them."""
         return image_size
 
     def example(self, clips: Arrays, rng: np.random.Generator | None) -> Arrays:
-        """Return the example that a plan's clips make; `rng` is None in evaluation, where nothing is random."""
+        """Return the example made of a plan's clips; `rng` is None in evaluation, where nothing is random."""
         return clips
 
     def batch(self, arrays: Arrays, rng: np.random.Generator | None) -> Arrays:
-        """Return what `fit` is given for a batch of stacked examples; `rng` is None in evaluation."""
+        """Return the arrays that `fit` receives for a batch of stacked examples; `rng` is None in evaluation."""
         return arrays
 
 
 class Window(Sampler):
-    """`frames` consecutive frames, anywhere in the video: an example is one clip.
+    """`frames` consecutive frames from anywhere in the video: an example is one clip.
 
-    Evaluation reads windows side by side, from the first frame on.
+    Evaluation reads adjacent windows, beginning at the first frame.
     """
 
     def __init__(self, frames: int):
@@ -66,16 +76,16 @@ class Window(Sampler):
 
 
 class Pair(Sampler):
-    """An example is two clips of one window: what a network is given, and what it shall make of it.
+    """An example is two clips of one window: the input and the target of a network.
 
-    Evaluation reads windows side by side, from the first frame on, without jitter and mirror.
+    Evaluation reads adjacent windows, beginning at the first frame, without jitter and mirror.
 
     Args:
         inputs, targets: places in the window, from 0.
         window: its length in frames.
-        jitter: pixels; training frames are read at a size so much larger and cut at a random place, the same for all
+        jitter: read training frames at image_size + jitter pixels, then crop at random, at the same place for all
             frames of an example (pix2pix: 286 to 256, the article 132 to 128).
-        mirror: whether half of the training examples are mirrored, left to right.
+        mirror: mirror half of the training examples, left to right.
     """
 
     def __init__(
@@ -105,25 +115,25 @@ class Pair(Sampler):
         return self.mirrored(clips, rng)
 
     def mirrored(self, clips: Arrays, rng: np.random.Generator) -> Arrays:
-        """Return the clips, half of the time left to right where that is wanted, as arrays of their own."""
+        """Return the clips as contiguous arrays, mirrored half of the time if `mirror` is set."""
         if self.mirror and rng.integers(2):
             clips = tuple(clip[:, :, ::-1] for clip in clips)
         return tuple(np.ascontiguousarray(clip) for clip in clips)
 
 
 class Interpolate(Pair):
-    """Inputs are the first and the last frame of frames_out + 2, targets those between.
+    """Inputs are the first and the last of frames_out + 2 frames, targets the frames between them.
 
     Args:
-        frames_in: 2.
-        frames_out: frames between.
-        jitter, mirror: as above.
-        pan: in half of the training examples the crop slides by up to so many pixels a frame, down and to the right,
-            as if the camera moved, slow pans more often than fast ones; `jitter` must leave room for it.
-        zoom: by up to so much the crop grows or shrinks a frame, too, as a share of its size.
+        frames_in: must be 2.
+        frames_out: number of frames between.
+        jitter, mirror: as for `Pair`.
+        pan: in half of the training examples the crop moves by up to this many pixels per frame, as if the camera
+            panned, more often slowly than fast; `jitter` must leave room for it.
+        zoom: the crop also grows or shrinks by up to this fraction of its size per frame.
 
     Raises:
-        InputError: a network that is not given two frames, a pan without room, a zoom that is none.
+        InputError: frames_in is not 2, `pan` or `zoom` is out of range, or `jitter` is too small for `pan`.
     """
 
     def __init__(
@@ -137,18 +147,17 @@ class Interpolate(Pair):
     ):
         if frames_in != 2:
             raise InputError(
-                f"the sampler interpolate gives the first and the last frame: a network with frames_in 2 is wanted, "
-                f"this one has {frames_in}; the sampler offsets takes any"
+                f"the sampler interpolate gives the first and the last frame, so frames_in must be 2. Received: {frames_in}; "
+                "the sampler offsets supports any"
             )
         if pan < 0 or not 0 <= zoom <= 0.09:
             raise InputError(
-                f"the sampler interpolate: a pan from 0 and a zoom from 0 to 0.09 are wanted. Received: pan {pan:g}, "
-                f"zoom {zoom:g}"
+                f"the sampler interpolate: pan must be at least 0 and zoom from 0 to 0.09. Received: pan {pan:g}, zoom {zoom:g}"
             )
         if pan * (frames_out + 1) > jitter:
             raise InputError(
-                f"the sampler interpolate: a pan of {pan:g} over {frames_out + 2} frames wants a jitter of at "
-                f"least {pan * (frames_out + 1):g}. Received: {jitter}"
+                f"the sampler interpolate: jitter must be at least {pan * (frames_out + 1):g} for a pan of {pan:g} over "
+                f"{frames_out + 2} frames. Received: {jitter}"
             )
         super().__init__([0, frames_out + 1], range(1, frames_out + 1), frames_out + 2, jitter, mirror)
         self.pan, self.zoom = pan, zoom
@@ -158,24 +167,24 @@ class Interpolate(Pair):
             return super().example(clips, rng)
         size = clips[0].shape[1] - self.jitter
         velocity, growth = self.pan * rng.uniform(-1, 1, 2) * rng.uniform(), self.zoom * rng.uniform(-1, 1)
-        way = velocity * (self.needs - 1)
-        start = rng.uniform(np.maximum(0, -way), self.jitter - np.maximum(0, way))
+        shift = velocity * (self.needs - 1)
+        start = rng.uniform(np.maximum(0, -shift), self.jitter - np.maximum(0, shift))
 
-        def seen(frame: np.ndarray, place: int) -> np.ndarray:
+        def crop_at(frame: np.ndarray, place: int) -> np.ndarray:
             scale = (1 + growth) ** (place - (self.needs - 1) / 2)
             y, x = start + velocity * place + (1 - scale) * (size - 1) / 2
             # Bilinear sampling would blur each frame of a pan differently.
-            how = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
+            flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
             matrix = np.array([[scale, 0, x], [0, scale, y]])
-            return cv2.warpAffine(frame, matrix, (size, size), flags=how, borderMode=cv2.BORDER_REFLECT_101)
+            return cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
 
-        moved = tuple(
-            np.stack([seen(frame, place) for frame, place in zip(clip, places, strict=True)]).reshape(
+        crops = tuple(
+            np.stack([crop_at(frame, place) for frame, place in zip(clip, places, strict=True)]).reshape(
                 len(clip), size, size, -1
             )
             for clip, places in zip(clips, (self.inputs, self.targets), strict=True)
         )
-        return self.mirrored(moved, rng)
+        return self.mirrored(crops, rng)
 
 
 class Predict(Pair):
@@ -190,7 +199,7 @@ class Offsets(Pair):
     """Any places in a window.
 
     Raises:
-        InputError: not as many places as the network has frames, or places outside the window.
+        InputError: the number of places differs from the network's frames, or a place is outside the window.
     """
 
     def __init__(
@@ -204,17 +213,17 @@ class Offsets(Pair):
         mirror: bool = False,
     ):
         places = [*inputs, *targets]
-        for name, given, count in (("inputs", inputs, frames_in), ("targets", targets, frames_out)):
-            if len(given) != count:
+        for name, clip_places, count in (("inputs", inputs, frames_in), ("targets", targets, frames_out)):
+            if len(clip_places) != count:
                 raise InputError(
-                    f"the sampler offsets: {name}: {count} places are wanted, as the network has frames. "
-                    f"Received: {list(given)}"
+                    f"the sampler offsets: {name}: must have {count} places, one for each frame of the network. "
+                    f"Received: {list(clip_places)}"
                 )
         window = max(places) + 1 if window is None else window
-        for name, given in (("inputs", inputs), ("targets", targets)):
-            if outside := [place for place in given if not 0 <= place < window]:
+        for name, clip_places in (("inputs", inputs), ("targets", targets)):
+            if outside := [place for place in clip_places if not 0 <= place < window]:
                 raise InputError(
-                    f"the sampler offsets: {name}: places from 0 to {window - 1}, within the window, are wanted. "
+                    f"the sampler offsets: {name}: must be places from 0 to {window - 1}, within the window. "
                     f"Received: {outside[0]}"
                 )
         super().__init__(inputs, targets, window, jitter, mirror)
@@ -232,13 +241,13 @@ class SpeedPair(Sampler):
 
     Args:
         frames: T.
-        same_batch: both clips are in the batch; else one of the two, at random: B clips.
-        temporal: f is random; else exactly 1 and 2, by regular skipping.
-        spatial: sizes vary; else they are the model's own.
-        sizes: pixels that a batch may be resized to; None for SIZES, in proportion to the model's own.
+        same_batch: put both clips in the batch; otherwise one of the two at random, so that it has B clips.
+        temporal: draw f at random; otherwise it is exactly 1 and 2, by regular skipping.
+        spatial: vary the size of batches; otherwise it is the model's own.
+        sizes: sizes in pixels that a batch may be resized to; by default SIZES, in proportion to the model's own.
 
     Raises:
-        InputError: a size under 1, or none.
+        InputError: `sizes` is empty or contains a size below 1.
     """
 
     NORMAL, SPED_UP = (1.0, 1.2), (1.7, 2.2)
@@ -254,7 +263,7 @@ class SpeedPair(Sampler):
         sizes: list[int] | None = None,
     ):
         if sizes is not None and (not sizes or min(sizes) < 1):
-            raise InputError(f"sampler speed_pair: sizes: a list of pixels from 1 is wanted. Received: {sizes}")
+            raise InputError(f"the sampler speed_pair: sizes: must be a list of positive integers. Received: {sizes}")
         self.needs = 3 * frames
         self.frames, self.same_batch, self.temporal, self.sizes_vary = frames, same_batch, temporal, spatial
         self._sizes = sizes
@@ -265,10 +274,10 @@ class SpeedPair(Sampler):
             return (start + self._regular(),)
         pair = []
         for bounds in (self.NORMAL, self.SPED_UP):
-            kept = np.empty(0, int)
-            while len(kept) < self.frames:
-                kept = np.flatnonzero(rng.random(self.needs) < 1 / rng.uniform(*bounds))
-            pair.append(kept[: self.frames])
+            indices = np.empty(0, int)
+            while len(indices) < self.frames:
+                indices = np.flatnonzero(rng.random(self.needs) < 1 / rng.uniform(*bounds))
+            pair.append(indices[: self.frames])
         return (start + np.concatenate(pair),)
 
     def cover(self, length: int) -> list[Plan]:
@@ -296,11 +305,11 @@ class SpeedPair(Sampler):
             return clips, labels
         largest = clips.shape[2]
         sizes = self._sizes or [max(1, round(size / max(self.SIZES) * largest)) for size in self.SIZES]
-        return _resized(clips, int(rng.choice(sizes))), labels
+        return _resize(clips, int(rng.choice(sizes))), labels
 
 
-def _resized(clips: np.ndarray, size: int) -> np.ndarray:
-    """Return clips (N, T, H, W, C) at (N, T, size, size, C), by area averaging: they are no smaller."""
+def _resize(clips: np.ndarray, size: int) -> np.ndarray:
+    """Return clips (N, T, H, W, C) at (N, T, size, size, C), by area averaging; they must not be smaller."""
     count, frames, height, width, channels = clips.shape
     if (height, width) == (size, size):
         return clips

@@ -1,4 +1,4 @@
-"""The source `strips`: a folder of images, one a clip, its frames side by side or stacked."""
+"""The source `strips`: a folder of images, one per clip, with its frames side by side or stacked."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,19 +14,19 @@ from kvzoo.errors import InputError
 class Strips(Source):
     """Images of whole clips: PNG, JPEG, BMP, TIFF, WebP and others; grey, RGB or RGBA; 8 or 16 bits.
 
-    An alpha channel is dropped, 16 bits become 8, an image is turned upright as its EXIF data says. Labels are the
-    folders that images are in; each image is its own group unless a recipe's `data.group` says more.
+    An alpha channel is dropped, 16 bits become 8, an image is rotated upright according to its EXIF data. Labels are
+    the folders of the images; each image is its own group unless a recipe sets `data.group`.
 
     Args:
         path: folder of images, searched with its subfolders.
-        layout: how frames lie: "horizontal", "vertical", or "auto": along the longer side.
-        frames_per_image: frames in an image; None for as many as `order` has, or else square frames.
-        order: time of each frame as it lies in the image. [1, 2, 3, 4, 5, 0, 6]: the image begins
-            with the frames of times 1 to 5, then those of times 0 and 6. None for 0, 1, 2, …
-        native_fps: frames a second of the clips.
+        layout: direction of the frames: "horizontal", "vertical", or "auto" (along the longer side).
+        frames_per_image: frames in an image; by default as many as `order` has, else square frames.
+        order: time of each frame in the order of the image. [1, 2, 3, 4, 5, 0, 6]: the image begins
+            with the frames of times 1 to 5, then those of times 0 and 6. By default 0, 1, 2, …
+        native_fps: frames per second of the clips.
 
     Raises:
-        InputError: no image, or an order that is not one.
+        InputError: no image, or `order` is not a permutation of the frames.
     """
 
     travels = ("_places",)
@@ -42,8 +42,8 @@ class Strips(Source):
         if order is not None:
             count = frames_per_image or len(order)
             if sorted(order) != list(range(count)) or not order:
-                wanted = f"each of 0 to {count - 1} once" if count else "the frames' times"
-                raise InputError(f"data.order: {wanted} is wanted. Received: {order}")
+                legal = f"contain each of 0 to {count - 1} once" if count else "list the frames' times"
+                raise InputError(f"data.order: must {legal}. Received: {order}")
             frames_per_image = count
         self._places = None if order is None else np.argsort(order)
         folder, videos = Path(path), []
@@ -56,7 +56,7 @@ class Strips(Source):
                 skipped.append(Skipped(name, reason_of(error)))
                 continue
             if pages > 1:
-                skipped.append(Skipped(name, f"{pages - 1} further pages are left out"))
+                skipped.append(Skipped(name, f"further pages ignored: {pages - 1}"))
             label = label_of(file, folder)
             videos.append(Video(name, frames, native_fps, group=name, label=label, key=(str(file), vertical, frames)))
         super().__init__(videos, skipped)
@@ -89,5 +89,5 @@ def _geometry(file: Path, layout: str, frames: int | None) -> tuple[bool, int, i
     vertical = layout == "vertical" or (layout == "auto" and height > width)
     along, across = (height, width) if vertical else (width, height)
     if along % (frames or across):
-        raise ValueError(f"{width}x{height} pixels do not divide into {frames or 'square'} frames")
+        raise ValueError(f"{width}x{height} pixels cannot be divided into {frames or 'square'} frames")
     return vertical, frames or along // across, pages

@@ -32,12 +32,12 @@ ENDINGS = endings.VIDEO
 
 COLUMNS = ("path", "start", "end", "label")
 
-# Files kept open where the last read ended: reading on costs no second decoding. A decoder of
-# full-HD video holds some 60 MB.
+# Files kept open where the last read ended, so that reading on needs no second decoding. A decoder
+# of full-HD video holds some 60 MB.
 OPEN_FILES = 4
 
-MOST_PIXELS = 1 << 26  # of a frame; damaged headers promise frames that no memory holds
-# What PyAV raises for damaged files; IndexError where a stream turns up in the middle.
+MOST_PIXELS = 1 << 26  # of a frame; damaged headers announce frames larger than memory
+# What PyAV raises for damaged files; IndexError where a stream appears midway.
 FAULTS = (OSError, ValueError, IndexError, av.error.FFmpegError)
 
 NO_TIMES = 0x80  # FFmpeg's flag of containers without times: raw H.264 and its like
@@ -49,32 +49,32 @@ PLACE_HOLDER = 16  # bytes; an MPEG-4 packet of fewer may say only that nothing 
 HDR = {16: "PQ", 18: "HLG"}  # of AVColorTransferCharacteristic
 BT709 = 1  # an AVColorTransferCharacteristic, and AVColorPrimaries
 TONE_MAPS = int(av.__version__.partition(".")[0]) >= 17  # releases of PyAV before take HDR for SDR
-TONE_MAPPERS = 8  # kept; one takes seconds to set up
+TONE_MAPPERS = 8  # cached; one takes seconds to set up
 
-PAUSE = 3600.0  # seconds; a longer one between two frames is a mistake of the file
+PAUSE = 3600.0  # seconds; a longer one between two frames is an error of the file
 
 
 class Videos(Source):
-    """Video files. Labels are the folders that files are in, or a CSV's column.
+    """Video files, labelled by their folders or by a column of a CSV.
 
     Opening reads each file's packets once (no decoding beyond the first frame) for the exact times
     of its frames, so a wrong header or a variable frame rate is harmless: frames are taken at the
-    file's average rate. Where packets do not tell them (AVI with B-frames, raw H.264, joined files)
-    it decodes the file once. Frames are turned upright, and mirrored, as the file says; frames of
-    another size than the first are scaled to it. A frame that does not decode is shown as the one
-    before it.
+    file's average rate. Where packets do not give the times (AVI with B-frames, raw H.264, joined
+    files) it decodes the file once. Frames are rotated and mirrored according to the file; frames of
+    another size than the first are scaled to it. A frame that cannot be decoded is replaced by the
+    one before it.
 
     Args:
         path: folder of video files, searched with its subfolders.
         csv: a CSV with a column `path` (relative to the folder) and optionally `start` and `end` in
-            seconds and `label`; only what it lists is read, a row a clip.
-        layout: "ucf101", "hmdb51" or "kinetics": labels, groups and parts as that set has them.
-        lists: of a layout: the folder of its split files, or its CSV.
-        fold: of a layout: which of its splits, from 1.
-        part: of a layout: "train", "test", "validate" or "all".
+            seconds and `label`; only the listed clips are read, one per row.
+        layout: "ucf101", "hmdb51" or "kinetics": take labels, groups and parts from that data set.
+        lists: for a layout: the folder of its split files, or its CSV.
+        fold: for a layout: number of the published split, from 1.
+        part: for a layout: "train", "test", "validate" or "all".
 
     Raises:
-        InputError: no video file, or a CSV or lists that are not as said above.
+        InputError: no video file, or a CSV or lists in another format than described above.
     """
 
     def __init__(
@@ -88,22 +88,22 @@ class Videos(Source):
     ):
         folder, videos, skipped = Path(path), [], []
         if layout and csv:
-            raise InputError(f"data.csv: the layout {layout} has lists of its own; give one of the two")
+            raise InputError(f"data.csv: the layout {layout} has lists of its own; use either csv or layout")
         if layout:
             rows = layouts.rows_of(layout, folder, ENDINGS, lists, fold, part)
         elif csv:
             rows = _rows_of(Path(csv), folder)
         else:
-            found, skipped = find_files(folder, ENDINGS)
+            files, skipped = find_files(folder, ENDINGS)
             more, others = _of_unknown_endings(folder)
-            rows, skipped = [{"path": file} for file in sorted(found + more)], skipped + others
+            rows, skipped = [{"path": file} for file in sorted(files + more)], skipped + others
         files = list(dict.fromkeys(row["path"] for row in rows))
         with ThreadPoolExecutor(8) as pool:
             opened = dict(zip(files, pool.map(lambda file: _open(file, folder), files), strict=True))
         for row in rows:
             video = opened[row["path"]]
             if isinstance(video, Video) and (csv or layout):
-                video = _cut(video, row)
+                video = _span(video, row)
             (videos if isinstance(video, Video) else skipped).append(video)
         super().__init__(videos, list(dict.fromkeys(skipped)))
 
@@ -121,7 +121,7 @@ class Videos(Source):
             for i, stamp in enumerate(stamps):
                 frame = reader.frame_at(stamp)
                 if frame.pts != stamp:
-                    faults[start + i] = f"frame {start + i}: it cannot be decoded; the frame before is shown"
+                    faults[start + i] = f"frame {start + i}: cannot be decoded; replaced by the frame before"
                 out[i] = square(reader.upright(frame, self.whole), image_size, channels, self.whole)
         except FAULTS as error:
             raise BrokenVideo(_reason(error)) from None
@@ -144,13 +144,13 @@ class Videos(Source):
         return "; ".join(filter(None, (video.key.wrong, super().faults_in_words(video))))
 
     def _reader(self, file: "_File", stamp: int) -> "_Reader":
-        """Return a reader that is at or before a time: the one that ended there, or a new one."""
+        """Return a reader positioned at or before a time: an open one, or a new one."""
         with self._readers_lock:
             reader = self._readers.pop(file, None)
         key = bisect_right(file.keys, stamp) - 1
         if reader and reader.shown.pts <= stamp and (key < 1 or reader.shown.pts >= file.keys[key]):
             return reader
-        # Some formats seek past the key frame that was asked for, and some key frames do not decode by themselves.
+        # Some formats seek past the requested key frame, and some key frames cannot be decoded on their own.
         for earlier in (key, key - 1):
             if earlier > 0:
                 reader = _Reader(file, file.keys[earlier])
@@ -160,20 +160,19 @@ class Videos(Source):
 
 
 class Stream:
-    """One video's frames from the first to the last, each once, however long it is.
+    """Iterate over all frames of one video, of any length.
 
-    Frames keep their order; a variable rate is not made steady. A frame that does not decode is the
-    one before it once more, so that those after it keep their time; where nothing more decodes the
-    stream ends.
+    Frames keep their order and their own times. A frame that cannot be decoded repeats the one before
+    it, so that later frames keep their time; the stream ends where nothing more can be decoded.
 
     Attributes:
         path: the file.
-        frames: how many there are.
-        fps: frames a second, on average.
-        seconds: (frames,) float64, when each frame is shown: its own time, in seconds from the first frame. It rises;
-            its steps vary where the rate does, and a pause is as long as it is.
-        start: the first frame's time in seconds in the file, which sound has too.
-        broken: what was wrong with the file, in words, as far as it was read; "" where nothing was.
+        frames: number of frames.
+        fps: average frames per second.
+        seconds: (frames,) float64, display time of each frame in seconds from the first one, increasing; steps vary
+            where the rate does, and pauses are kept.
+        start: time of the first frame in the file, in seconds; sound uses the same clock.
+        broken: what is wrong with the part of the file read so far, in words; "" if nothing is.
     """
 
     def __init__(self, path: str, video: Video):
@@ -183,7 +182,7 @@ class Stream:
         self.start, self.seconds = float(stamps[0] * base), (stamps - stamps[0]) * base
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield RGB uint8 (H, W, 3), upright, each valid until the next one is asked for."""
+        """Yield RGB uint8 (H, W, 3), upright; each is valid until the next one is requested."""
         reader, missing = _Reader(self._file), 0
         self.broken = self._file.wrong
         for i, stamp in enumerate(self._file.stamps.tolist()):
@@ -198,18 +197,18 @@ class Stream:
                 return
             if frame.pts != stamp:
                 missing += 1
-                self.broken = f"{missing} of {self.frames} frames cannot be decoded and show the one before"
+                self.broken = f"{missing} of {self.frames} frames cannot be decoded and repeat the frame before"
             yield image
 
 
 def open_video(path: str | os.PathLike) -> Stream:
-    """Open one video to be read from its beginning to its end.
+    """Open one video for reading from beginning to end.
 
     Raises:
-        InputError: no such file, no video stream, or nothing of it can be decoded.
+        InputError: the file does not exist, has no video stream, or cannot be decoded.
     """
     if Path(path).is_dir():
-        raise InputError(f"{path}: a video file is wanted, this is a folder")
+        raise InputError(f"{path}: is a folder, not a video file")
     video = _open(Path(path), Path(path).parent)
     if isinstance(video, Skipped):
         raise InputError(f"{path}: {video.reason}")
@@ -218,18 +217,18 @@ def open_video(path: str | os.PathLike) -> Stream:
 
 @dataclass(frozen=True, eq=False)
 class _File:
-    """What opening found out about a file; times are presentation times in the stream's time base.
+    """Metadata of an opened file; times are presentation times in the stream's time base.
 
     Attributes:
-        stamps: time of each frame, rising.
-        base: seconds that a time counts.
+        stamps: time of each frame, increasing.
+        base: seconds per unit of time.
         keys: times of the frames at which decoding can begin, rising; empty where it must begin at the first.
         coded: width and height of the first frame as it is coded.
         square: width and height of all frames with square pixels, before they are turned.
-        flagged: decoded key frames say that they are, as far as the first one shows; some decoders never do.
-        turn: how all frames are turned: transposed, then mirrored left to right, then upside down.
-        counted: the times of decoded frames are not those in `stamps`: frames are told by counting.
-        wrong: what is wrong with the file as a whole, in words; "" where nothing is.
+        flagged: whether the decoder marks key frames, judging by the first one; some never do.
+        turn: orientation of all frames: transposed, then mirrored left to right, then upside down.
+        counted: frames are identified by counting, because decoded times differ from `stamps`.
+        wrong: what is wrong with the file as a whole, in words; "" if nothing is.
     """
 
     path: str
@@ -244,11 +243,11 @@ class _File:
     wrong: str = ""
 
 
-def _decoded(path: str | Path, key: int | None = None) -> Iterator[av.VideoFrame]:
-    """Yield all frames that FFmpeg decodes, in the order in which they are shown, from a key frame or the beginning."""
+def _decode(path: str | Path, key: int | None = None) -> Iterator[av.VideoFrame]:
+    """Yield all frames that FFmpeg decodes, in display order, from a key frame or the beginning."""
     with open_container(path) as container:
         stream = _video_stream(container)
-        # Several files are read at once: threads within one would only crowd the cores.
+        # Several files are read at once: more threads per file would only compete for the cores.
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         if key is not None:
@@ -257,7 +256,7 @@ def _decoded(path: str | Path, key: int | None = None) -> Iterator[av.VideoFrame
             except av.error.FFmpegError:
                 return
         for packet in container.demux(stream):
-            # An empty packet with a time is a frame that was dropped; to the decoder it would be the end.
+            # An empty packet with a time is a dropped frame; the decoder would take it for the end.
             if not packet.size and packet.dts is not None:
                 continue
             try:
@@ -287,7 +286,7 @@ class _Reader:
         return bool(first.key_frame) or not self._file.flagged
 
     def frame_at(self, stamp: int) -> av.VideoFrame:
-        """Return the frame that is shown at a time, no earlier than the last one asked for."""
+        """Return the frame displayed at a time, no earlier than the last one requested."""
         while self.shown is None or self.shown.pts < stamp:
             frame = self._peek()
             if frame is None or (self.shown is not None and frame.pts > stamp):
@@ -304,8 +303,8 @@ class _Reader:
     def upright(self, frame: av.VideoFrame, whole: bool = True) -> np.ndarray:
         """Return a frame as RGB uint8 (H, W, 3) of square pixels, turned as its file says; valid while the frame is.
 
-        Of an interlaced frame it is the first field, the rows between filled in. Where not the whole is wanted, much
-        of what lies outside of the centred square is missing: its colours need no conversion.
+        An interlaced frame is its first field with the rows between interpolated. Unless `whole` is set, much of the
+        area outside the centred square is missing, as its colours need no conversion.
         """
         interlaced, (width, height) = frame.interlaced_frame, self._file.square
         if not whole and not interlaced and (frame.width, frame.height) == (width, height) and _Middle.pays(frame):
@@ -315,7 +314,7 @@ class _Reader:
             frame = self._middles[key].of(frame)
             width, height = frame.width, frame.height
         if TONE_MAPS and frame.color_trc in HDR:
-            rgb = _tone_mapped(frame, width, height)
+            rgb = _tone_map(frame, width, height)
         else:
             rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24")
         plane = rgb.planes[0]
@@ -323,7 +322,7 @@ class _Reader:
         image = rows.reshape(rgb.height, rgb.width, 3)
         if interlaced and rgb.height > 1:
             image = cv2.resize(np.ascontiguousarray(image[::2]), (rgb.width, rgb.height))
-        return _turned(image, self._file.turn)
+        return _apply_turn(image, self._file.turn)
 
     def _peek(self) -> av.VideoFrame | None:
         if self._next is None:
@@ -334,19 +333,19 @@ class _Reader:
         """Yield the frames whose times are those of the file's `stamps`."""
         file = self._file
         if file.counted:
-            for stamp, frame in zip(file.stamps.tolist(), _decoded(file.path), strict=False):
+            for stamp, frame in zip(file.stamps.tolist(), _decode(file.path), strict=False):
                 frame.pts = stamp
                 yield frame
         else:
-            yield from (frame for frame in _decoded(file.path, key) if frame.pts is not None)
+            yield from (frame for frame in _decode(file.path, key) if frame.pts is not None)
 
 
 _tone_mappers: OrderedDict[tuple, tuple[threading.Lock, VideoReformatter]] = OrderedDict()
 _tone_mappers_lock = threading.Lock()
 
 
-def _tone_mapped(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    """Return an HDR frame as FFmpeg shows it on an SDR screen, as rgb24 of another size."""
+def _tone_map(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    """Return an HDR frame tone-mapped to SDR by FFmpeg, as rgb24 of another size."""
     key = (frame.width, frame.height, frame.format.name, width, height, frame.color_trc, frame.color_primaries)
     with _tone_mappers_lock:
         lock, reformatter = _tone_mappers.setdefault(key, (threading.Lock(), VideoReformatter()))
@@ -360,9 +359,9 @@ def _tone_mapped(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame
 
 
 class _Middle:
-    """FFmpeg's filter `crop`, which cuts planes of colour differences without a copy, for frames of one size.
+    """FFmpeg's filter `crop`, which crops planes without a copy, for frames of one size.
 
-    What it leaves has the same centred square, and around it MARGIN pixels, as far as upsampled colours reach.
+    The result has the same centred square and MARGIN pixels around it, as far as upsampled colours reach.
     """
 
     MARGIN = 8
@@ -383,10 +382,10 @@ class _Middle:
 
     @staticmethod
     def pays(frame: av.VideoFrame) -> bool:
-        """Return whether a frame is so much longer than wide that cutting it costs less than converting it."""
+        """Return whether a frame is so elongated that cropping it costs less than converting it."""
         short, long = sorted((frame.width, frame.height))
         colours = frame.format.name.startswith("yuv") and frame.format.chroma_width(4) >= 2
-        # With an odd difference the middle of a frame that is turned afterwards would be another.
+        # With an odd difference the middle of a frame rotated afterwards would be another.
         return colours and long - short >= 64 and (long - short) % 2 == 0
 
     def of(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -395,13 +394,17 @@ class _Middle:
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """Return the first video stream that is not a cover picture; None where there is none."""
+    """Return the first video stream that is neither a cover picture nor a still beside a film; None where there is none.
+
+    An animated AVIF, for instance, is a picture and, as a second stream, a film.
+    """
     pictures = av.stream.Disposition.attached_pic
-    return next((s for s in container.streams.video if not s.disposition & pictures), None)
+    streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    return next((stream for stream in streams if stream.frames != 1), next(iter(streams), None))
 
 
-def _promised(stream: av.VideoStream) -> float:
-    """Return the time in seconds at which a stream ends as its header says; 0 where it says nothing."""
+def _stated_end(stream: av.VideoStream) -> float:
+    """Return the end of a stream in seconds according to its header; 0 if it states none."""
     if stream.duration:
         return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
     # Matroska's field: hours, minutes and seconds.
@@ -424,7 +427,7 @@ def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     return True, c < 0, b < 0
 
 
-def _turned(image: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
+def _apply_turn(image: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
     if not any(turn):
         return image
     transposed, mirrored, flipped = turn
@@ -433,17 +436,16 @@ def _turned(image: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
 
 
 def _shown_at(frames: Iterable[av.VideoFrame], guessed: bool) -> list[int | None]:
-    """Return when decoded frames are shown, as FFmpeg's `best_effort_timestamp` has it; None where nothing tells.
+    """Return the display times of decoded frames, like FFmpeg's `best_effort_timestamp`; None if unknown.
 
-    A frame has a time of its own and one of the packet that it came with. Where the file's times are FFmpeg's
-    guesses the latter counts.
+    A frame has its own time and that of its packet. The latter counts if the file's times are FFmpeg's guesses.
     """
     if guessed:
         return [frame.dts for frame in frames]
     times, faults, last_pts, last_dts = [], 0, -math.inf, -math.inf
     for frame in frames:
         pts, dts = frame.pts, frame.dts
-        # As in FFmpeg's guess_correct_pts: the kind of time that failed to rise more seldom is believed.
+        # As in FFmpeg's guess_correct_pts: the kind of time that failed to increase less often is used.
         if dts is not None:
             faults -= dts <= last_dts
         if pts is not None:
@@ -455,15 +457,16 @@ def _shown_at(frames: Iterable[av.VideoFrame], guessed: bool) -> list[int | None
 
 
 def _rising(times: Sequence[int | None], step: float) -> tuple[np.ndarray, str]:
-    """Return times that rise, and what was wrong with them in words; "" where nothing was.
+    """Return increasing times, and what was wrong with them in words; "" if nothing was.
 
     Args:
-        times: of frames; one that is None is a step later than the one before.
-        step: from a frame to the next, where nothing tells. Times that go back by more than BACK of them begin again,
-            as in a file joined of several.
+        times: times of frames; None is a step later than the one before.
+        step: default step between frames. Times that go back by more than BACK steps restart, as in a file joined
+            from several.
     """
-    known = next((i for i, time in enumerate(times) if time is not None), None)
-    out, shift, again, late = [0 if known is None else times[known] - known * step] if times else [], 0, 0, 0
+    first = next((i for i, time in enumerate(times) if time is not None), None)
+    out = [0 if first is None else times[first] - first * step] if times else []
+    shift, again, late = 0, 0, 0
     for i, time in enumerate(times[1:], 1):
         if time is None:
             time = out[-1] + step
@@ -475,7 +478,7 @@ def _rising(times: Sequence[int | None], step: float) -> tuple[np.ndarray, str]:
         late += time <= out[-1]
         out.append(max(time, out[-1] + 1))
     words = f"the times of {late} of {len(out)} frames do not rise" if late else ""
-    words = f"its times begin again at frame {again} and are taken to go on" if again else words
+    words = f"its times restart at frame {again}; they are read as continuing" if again else words
     return np.round(out).astype(np.int64), words
 
 
@@ -484,7 +487,7 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
     try:
         if not path.stat().st_size:
             return Skipped(name, "the file is empty")
-        file = _inspected(path)
+        file = _inspect(path)
     except FAULTS as error:
         return Skipped(name, _reason(error))
     if isinstance(file, str):
@@ -493,19 +496,19 @@ def _open(path: Path, folder: Path) -> Video | Skipped:
     gaps = np.diff(stamps)
     if len(gaps):
         gaps = np.where(gaps * base > PAUSE, np.median(gaps), gaps)
-    shown = np.concatenate([[0], np.cumsum(gaps)])
-    seconds = shown[-1] * base
+    starts = np.concatenate([[0], np.cumsum(gaps)])
+    seconds = starts[-1] * base
     fps = round(float((len(stamps) - 1) / seconds), 4) if seconds > 0 else 25.0
     video = Video(name, len(stamps), fps, group=name, label=label_of(path, folder), key=file)
     if len(gaps) > 1 and np.abs(gaps - np.median(gaps)).max() > np.median(gaps) / 2:
-        # A variable rate is made steady at the average: each time takes the frame shown at it.
-        wanted = np.arange(len(stamps)) / (fps * base)
-        video = replace(video, times=np.searchsorted(shown, wanted + 0.5, side="right") - 1)
+        # A variable rate is resampled at the average rate: each time takes the frame displayed then.
+        times = np.arange(len(stamps)) / (fps * base)
+        video = replace(video, times=np.searchsorted(starts, times + 0.5, side="right") - 1)
     return video
 
 
-def _inspected(path: Path) -> _File | str:
-    """Return what is to be known of a file, or why it cannot be used."""
+def _inspect(path: Path) -> _File | str:
+    """Return the metadata of a file, or why it cannot be used."""
     with open_container(path) as container:
         stream = _video_stream(container)
         if stream is None:
@@ -514,7 +517,7 @@ def _inspected(path: Path) -> _File | str:
         if codec is None:
             return "no decoder for its video"
         if codec.width * codec.height > MOST_PIXELS:
-            limit = f"{MOST_PIXELS / 1e6:.0f} million are read at most"
+            limit = f"the limit is {MOST_PIXELS / 1e6:.0f} million"
             return f"frames of {codec.width}x{codec.height} pixels; {limit}"
         packets, marked, end, cut = [], _is_marked(codec.extradata), 0, False
         for packet in container.demux(stream):
@@ -523,12 +526,12 @@ def _inspected(path: Path) -> _File | str:
             frames = _frames_in(packet, codec.name)
             marked = marked or (not packets and _is_marked(bytes(packet)))
             packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, frames))
-            # A corrupt packet at the end is what is left of one where the file was cut off.
+            # A corrupt packet at the end is the rest of one where the file was cut off.
             cut = packet.is_corrupt
             end = end if cut else max(end, (packet.pts or 0) + (packet.duration or 0))
         base = float(stream.time_base)
         # Headers are wrong by a frame or two; a file that was cut off lacks more.
-        left_out, cut = int(cut), cut or _promised(stream) - end * base > 0.5
+        left_out, cut = int(cut), cut or _stated_end(stream) - end * base > 0.5
         aspect, rate = float(stream.sample_aspect_ratio or 1), float(stream.guessed_rate or stream.average_rate or 25)
         coding, kind, flags, reordered = (
             codec.name,
@@ -539,21 +542,21 @@ def _inspected(path: Path) -> _File | str:
         halves = 0.75 / (rate * base) if codec.field_order > PROGRESSIVE else 0
         wrong = ""
         if codec.color_trc in HDR and not TONE_MAPS:
-            wrong = f"HDR ({HDR[codec.color_trc]}) is read as if it were SDR; PyAV 17 or newer maps it"
+            wrong = f"HDR ({HDR[codec.color_trc]}) is read as SDR; PyAV 17 or newer converts it"
     if not packets:
         return "no frames"
     step, counted, keys = 1 / (rate * base), True, []
     guessed = kind == "avi" and reordered
     if guessed and coding == "mpeg4" and (stored := _in_stored_order(packets, marked, step)):
-        first, stamps = next(_decoded(path), None), np.array(stored, np.int64)
+        first, stamps = next(_decode(path), None), np.array(stored, np.int64)
     elif guessed or flags & NO_TIMES or not _have_times(packets, reordered, halves):
-        frames = _decoded(path)
+        frames = _decode(path)
         first = next(frames, None)
         times = [] if first is None else _shown_at(chain([first], frames), guessed)
         stamps, words = _rising(times, step)
         wrong = words or wrong
     else:
-        first, counted, packets = next(_decoded(path), None), False, packets[: len(packets) - left_out]
+        first, counted, packets = next(_decode(path), None), False, packets[: len(packets) - left_out]
         stamps = np.array(sorted(packet.pts for packet in packets if not packet.discard), np.int64)
         # After a seek in an MPEG program stream FFmpeg guesses times.
         keys = [] if kind == "mpeg" else sorted(packet.pts for packet in packets if packet.key)
@@ -567,7 +570,7 @@ def _inspected(path: Path) -> _File | str:
 
 
 class _Packet(NamedTuple):
-    """What is read of a packet without decoding it; `frames` is how many it holds that are shown."""
+    """Fields of a packet that need no decoding; `frames` is its number of displayed frames."""
 
     pts: int | None
     dts: int | None
@@ -577,31 +580,31 @@ class _Packet(NamedTuple):
 
 
 def _frames_in(packet: av.Packet, codec: str) -> int:
-    """Return how many frames that are shown a packet holds, as far as it tells without decoding: 0, 1 or more."""
+    """Return the number of displayed frames in a packet, as far as known without decoding: 0, 1 or more."""
     if codec == "mpeg4":
         return 0 if packet.size <= PLACE_HOLDER else bytes(packet).count(VOP)
     return 0 if codec == "vp8" and not memoryview(packet)[0] & 0x10 else 1
 
 
 def _is_marked(data: bytes | None) -> bool:
-    """Return whether an MPEG-4 stream says that its B-frames are packed, as XviD and DivX write it."""
+    """Return whether an MPEG-4 stream is marked as having packed B-frames, as XviD and DivX write them."""
     return bool(re.search(rb"DivX\d+(Build|b)\d+p", data or b""))
 
 
 def _in_stored_order(packets: Sequence[_Packet], marked: bool, step: float) -> list[int] | None:
-    """Return when the frames of MPEG-4 with B-frames in an AVI are shown; None where only decoding tells.
+    """Return the display times of MPEG-4 frames with B-frames in an AVI; None if they need decoding.
 
-    An AVI's times are those of its packets, and with each packet but the first FFmpeg gives one frame. Where they are
-    packed, one holds a frame and the B-frame that is shown before it; after all B-frames comes a place holder.
+    An AVI's times are those of its packets, and FFmpeg outputs one frame for each packet except the first. With packed
+    B-frames, a packet holds a frame and the B-frame displayed before it; a place holder follows all B-frames.
     """
-    held = False
+    holds_frame = False
     for packet in packets:
-        # In (held, frames): a place holder gives the frame that is held; one that came with a frame waits for its turn.
-        if packet.dts is None or (held, packet.frames) not in ((False, 1), (False, 2), (True, 1), (True, 0)):
+        # (holds_frame, frames): a place holder outputs the frame held back; one packed with a frame is held back.
+        if packet.dts is None or (holds_frame, packet.frames) not in ((False, 1), (False, 2), (True, 1), (True, 0)):
             return None
         if packet.frames == 2 and not marked:
             return None
-        held = packet.frames == 2 or (held and packet.frames == 1)
+        holds_frame = packet.frames == 2 or (holds_frame and packet.frames == 1)
     times = [packet.dts for packet in packets[1:]]
     if not packets[0].key or times != sorted(set(times)):
         return None
@@ -609,17 +612,17 @@ def _in_stored_order(packets: Sequence[_Packet], marked: bool, step: float) -> l
 
 
 def _have_times(packets: Sequence[_Packet], reordered: bool, halves: float) -> bool:
-    """Return whether each packet is a frame and has its time.
+    """Return whether each packet is one frame with its own time.
 
     Args:
         packets: of the whole stream.
-        reordered: frames are shown in another order than they are stored in.
+        reordered: whether frames are displayed in another order than they are stored.
         halves: shorter steps, in the stream's ticks, are those of fields, half frames in packets of their own.
     """
     times, stored = [p.pts for p in packets], [p.dts for p in packets if p.dts is not None]
     if None in times or len(set(times)) < len(times) or stored != sorted(stored) or any(p.frames != 1 for p in packets):
         return False
-    # Times in the order of storage, where that is another, are made up.
+    # Times in the order of storage, if it differs from the display order, are invented.
     if reordered and len(times) > 2 and times == sorted(times):
         return False
     return len(times) < 3 or float(np.median(np.diff(sorted(times)))) > halves
@@ -636,9 +639,9 @@ def _reason(error: Exception) -> str:
 
 
 def _of_unknown_endings(folder: Path) -> tuple[list[Path], list[Skipped]]:
-    """Return the files of a folder that are videos though their endings are not among ENDINGS, and those that are not.
+    """Return the videos of a folder whose endings are not in ENDINGS, and the other files.
 
-    What has the ending of something else, and what has none and is no video, is not mentioned.
+    Files with a known ending of something else, and files without one that are no video, are left out of both.
     """
     files, skipped = [], []
     for file in all_files(folder)[0]:
@@ -653,22 +656,22 @@ def _of_unknown_endings(folder: Path) -> tuple[list[Path], list[Skipped]]:
         if is_video:
             files.append(file)
         elif ending:
-            skipped.append(Skipped(file.relative_to(folder).as_posix(), f"{ending} is no ending of a video"))
+            skipped.append(Skipped(file.relative_to(folder).as_posix(), f"{ending} is not the ending of a video"))
     return files, skipped
 
 
 def _rows_of(table: Path, folder: Path) -> list[dict]:
-    """Read the CSV of clips; a wrong row is named with its line."""
+    """Read the CSV of clips; errors name the line."""
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             columns = [column.strip() for column in reader.fieldnames or ()]
             reader.fieldnames = columns
             if "path" not in columns:
-                received = ", ".join(columns) or "an empty line"
-                raise InputError(f"{table}:1: a column `path` is wanted. Received: {received}")
+                header = ", ".join(columns) or "an empty line"
+                raise InputError(f"{table}:1: the column `path` is missing. Received: {header}")
             for column in columns:
-                # Other columns are welcome, misspelt ones would be left out unseen.
+                # Other columns are allowed, but a misspelt one would be ignored silently.
                 missing = [name for name in COLUMNS if name not in columns]
                 if column not in COLUMNS and (near := get_close_matches(column.lower(), missing, n=1, cutoff=0.8)):
                     raise InputError(f"{table}:1: unknown column {column!r}; did you mean {near[0]}?")
@@ -688,16 +691,16 @@ def _is_filled(cell: str | list | None) -> bool:
 
 def _row(row: dict, where: str, folder: Path) -> dict:
     if None in row:
-        raise InputError(f"{where}: more cells than columns; a cell with a comma wants quotes")
-    # Blanks around a cell are nobody's intention, but a file's name may have them.
+        raise InputError(f"{where}: more cells than columns; quote cells that contain a comma")
+    # Blanks around a cell are seldom intended, but a file name may have them.
     exact, row = row["path"], {column: (cell or "").strip() for column, cell in row.items()}
     if not row["path"]:
-        raise InputError(f"{where}: path: a file is wanted, the cell is empty")
+        raise InputError(f"{where}: path: must be a file; the cell is empty")
     if (folder / exact).is_file():
         row["path"] = exact
     start, end = (_seconds(row.get(column), where, column) for column in ("start", "end"))
     if end is not None and end <= (start or 0.0):
-        raise InputError(f"{where}: end: more than start ({start or 0:g}) is wanted. Received: {end:g}")
+        raise InputError(f"{where}: end: must be greater than start ({start or 0:g}). Received: {end:g}")
     path = Path(os.path.normpath(folder / row["path"]))
     return {"path": path, "start": start or 0.0, "end": end, "label": row.get("label") or None}
 
@@ -710,12 +713,12 @@ def _seconds(text: str | None, where: str, column: str) -> float | None:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise InputError(f"{where}: {column}: seconds are wanted. Received: {text!r}")
+        raise InputError(f"{where}: {column}: must be a number of seconds, at least 0. Received: {text!r}")
     return value
 
 
-def _cut(video: Video, row: dict) -> Video | Skipped:
-    """Return the span of a video that a CSV's row names."""
+def _span(video: Video, row: dict) -> Video | Skipped:
+    """Return the span of a video that a row of the CSV describes."""
     if row["label"] is not None:
         video = replace(video, label=row["label"])
     if row.get("group"):

@@ -20,8 +20,9 @@ def accelerate(network: keras.Model) -> None:
     Raises:
         InputError: KVZOO_STOCK is neither 0 nor 1.
     """
-    if stock() or (layers := private.layers_of(network)) is None:
+    if stock():
         return
+    layers = private.layers_of(network)
     fuse_batch_norm(layers)
     flatten(layers)
     widen(layers)

@@ -31,6 +31,7 @@ import numpy as np
 from keras import ops
 
 from kvzoo.errors import InputError
+from kvzoo.kernels import private
 from kvzoo.losses import arrays
 from kvzoo.losses.alternating import AlternatingModel, pick, share, vjp
 from kvzoo.losses.base import to_uint8, to_unit_range
@@ -175,7 +176,7 @@ class Adversarial(AlternatingModel):
                     f"{where}: the penalty of wasserstein_gp underflows in mixed_float16; use mixed_bfloat16"
                 )
             networks = [self.networks[name] for name in self.discriminators]
-            if any(isinstance(x, keras.layers.BatchNormalization) for n in networks for x in n._flatten_layers()):
+            if any(isinstance(x, keras.layers.BatchNormalization) for n in networks for x in private.layers_of(n)):
                 log.warning(
                     "wasserstein_gp: a discriminator of %s has batch norm; the penalty is of one clip's score, "
                     "and the paper leaves batch norm out",
@@ -456,7 +457,7 @@ class SpectralNorm:
         kinds = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
         self.discriminator = discriminator
         self.pairs = []
-        for layer in discriminator._flatten_layers():
+        for layer in private.layers_of(discriminator):
             if isinstance(layer, kinds):
                 u = add_weight(
                     shape=(layer.kernel.shape[-1],),

@@ -19,6 +19,7 @@ import keras
 from keras import ops
 
 from kvzoo.errors import InputError
+from kvzoo.kernels import private
 from kvzoo.kernels.accelerate import accelerate_optimizer
 from kvzoo.kernels.bfloat16 import steady_bfloat16
 from kvzoo.losses.base import VideoModel, short
@@ -255,7 +256,7 @@ class AlternatingModel(VideoModel):
         """Return a network's optimizer: a copy of the template, with the network's own learning rate."""
         player = accelerate_optimizer(type(template).from_config({**template.get_config(), "name": name}))
         ratio = 1.0
-        schedule = player._learning_rate
+        schedule = private.learning_rate_of(player)
         scheduled = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
         if name != "network" and self.discriminator_learning_rate is not None:
             if scheduled:
@@ -263,7 +264,7 @@ class AlternatingModel(VideoModel):
             else:
                 player.learning_rate = self.discriminator_learning_rate
         if scheduled and (ratio != 1 or self.updates(name) > 1):
-            player._learning_rate = OfPlayer(schedule, self.updates(name), ratio)
+            player.learning_rate = OfPlayer(schedule, self.updates(name), ratio)
         # Each player has its own scale, as their losses differ.
         half = self.dtype_policy.name == "mixed_float16"
         return keras.optimizers.LossScaleOptimizer(player, name=name) if half else player
@@ -381,15 +382,16 @@ class Players(keras.optimizers.Optimizer):
         if self.built:
             return
         for name, player in self.players.items():
-            player.build(self._of(name, variables))
+            player.build(self.owned(name, variables))
         super().build(variables)
 
-    def _of(self, name: str, variables) -> list:
+    def owned(self, name: str, variables: Sequence) -> list:
+        """Return which of the variables belong to one network."""
         return [v for v in variables if self._owner.get(id(v)) == name]
 
     @property
     def variables(self):
-        return self._variables[:] + [v for player in self.players.values() for v in player.variables]
+        return super().variables + [v for player in self.players.values() for v in player.variables]
 
     @property
     def learning_rate(self):
@@ -397,7 +399,7 @@ class Players(keras.optimizers.Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, rate):
-        if any(callable(getattr(p, "inner_optimizer", p)._learning_rate) for p in self.players.values()):
+        if any(callable(private.learning_rate_of(getattr(p, "inner_optimizer", p))) for p in self.players.values()):
             raise InputError("learning_rate: a schedule sets it, so that nothing else can")
         before = float(ops.convert_to_numpy(self.learning_rate))
         for player in self.players.values():
@@ -433,11 +435,11 @@ class Players(keras.optimizers.Optimizer):
 
     def step_done(self) -> None:
         """Count one step of all players."""
-        self._iterations.assign_add(1)
+        self.iterations.assign_add(1)
 
     def finalize_variable_values(self, var_list):
         for name, player in self.players.items():
-            player.finalize_variable_values(self._of(name, var_list))
+            player.finalize_variable_values(self.owned(name, var_list))
 
 
 class OfPlayer(keras.optimizers.schedules.LearningRateSchedule):

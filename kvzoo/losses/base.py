@@ -8,6 +8,7 @@ import functools
 import inspect
 import logging
 import os
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -75,6 +76,7 @@ def _checked_first(method):
         call = signature.bind(self, *args, **options)
         if not arrays.already_checked():
             arguments = call.arguments
+            self._check_class_weight(name, arguments.get("class_weight"))
             arguments["x"] = self._look(name, arguments.get("x"), arguments.get("y"), arguments.get("sample_weight"))
             if arguments.get("validation_data") is not None:
                 x, y, weights = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
@@ -219,6 +221,21 @@ class VideoModel(keras.Model):
             self._warned = True
             log.warning("%s: all floats are within 0..1; a scale of -1..1 is assumed, on which they are bright", what)
 
+    def _check_class_weight(self, where: str, weights) -> None:
+        """Refuse weights of classes where examples carry no class, and what is no weight of a class."""
+        if weights is None:
+            return
+        if not self.takes_labels:
+            raise InputError(
+                f"{where}: class_weight: the loss {self.loss_name} knows no classes; use sample_weight, one for each example"
+            )
+        if not isinstance(weights, Mapping) or (self.classes and not {*weights} <= {*range(self.classes)}):
+            legal = f"0..{self.classes - 1} " if self.classes else ""
+            raise InputError(
+                f"{where}: class_weight: a dict from class indices {legal}to weights is required. "
+                f"Received: {dict(weights) if isinstance(weights, Mapping) else short(weights)}"
+            )
+
     def _look(self, name: str, x, y, weights):
         """Check arrays, or the first batch of a dataset, and return the data to use from here on."""
         batch, data = arrays.first_batch(x)
@@ -300,9 +317,16 @@ def optimizer(name: str, learning_rate, l2: float = 0.0, **options) -> keras.opt
         return base(learning_rate=learning_rate, **options)
 
     class WithL2(base):
+        # In a function: Keras would take a list of weights for the optimizer's own variables.
+        regularized = staticmethod(lambda: [])
+
+        def build(self, variables):
+            self.regularized = lambda weights=list(variables): weights
+            super().build(variables)
+
         # `apply` is the one method through which every backend's trainer passes its gradients.
         def apply(self, grads, trainable_variables=None):
-            variables = self._trainable_variables if trainable_variables is None else trainable_variables
+            variables = self.regularized() if trainable_variables is None else trainable_variables
             pairs = zip(grads, variables, strict=True)
             grads = [None if g is None else g + ops.cast(l2 * ops.convert_to_tensor(v), g.dtype) for g, v in pairs]
             return super().apply(grads, trainable_variables)

@@ -1,29 +1,29 @@
-"""Curves as places in a drawing of 480 by 260, for a page's SVG (chart.html.j2)."""
+"""Curves as coordinates in an SVG drawing of 480 by 260 (chart.html.j2)."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
 BOX = (48, 468, 12, 220)  # left, right, top, bottom
-DOTS = 30  # points of a curve that are shown one by one at most
+DOTS = 30  # curves with more points are drawn without dots
 
 Curve = tuple[Sequence[float], Sequence[float]]
 
 
 def chart(curves: Sequence[Curve], log: bool = False) -> dict[str, Any] | None:
-    """Return the places of curves, axes and ticks; None where there is no finite point.
+    """Return the coordinates of curves, axes and ticks; None if there is no finite point.
 
     Args:
         curves: each (steps, values).
-        log: whether the vertical axis is logarithmic, where all values are above 0.
+        log: use a logarithmic vertical axis if all values are positive.
     """
     points = [[(x, y) for x, y in zip(*curve, strict=True) if math.isfinite(y)] for curve in curves]
-    every = [point for curve in points for point in curve]
-    if not every:
+    all_points = [point for curve in points for point in curve]
+    if not all_points:
         return None
     left, right, top, bottom = BOX
-    end = max(1, max(x for x, _ in every))
-    low, high = min(y for _, y in every), max(y for _, y in every)
+    end = max(1, max(x for x, _ in all_points))
+    low, high = min(y for _, y in all_points), max(y for _, y in all_points)
     log = log and low > 0 and high / low > 3
     values = log_ticks(low, high) if log else ticks(low, high)
     scale = math.log10 if log else float
@@ -42,7 +42,14 @@ def chart(curves: Sequence[Curve], log: bool = False) -> dict[str, Any] | None:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Return four to eight round numbers that hold low and high between them."""
+    """Return four to eight round numbers that enclose low and high.
+
+    Example:
+
+        >>> from kvzoo.media.charts import ticks
+        >>> ticks(3, 21)
+        [0.0, 5.0, 10.0, 15.0, 20.0, 25.0]
+    """
     span = max(high - low, 1e-3 * max(abs(high), 1.0))
     power = 10.0 ** math.floor(math.log10(span / 4))
     width = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= 5)
@@ -51,7 +58,14 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return round numbers, evenly enough apart on a logarithmic axis, that hold low and high between them."""
+    """Return round numbers, roughly evenly spaced on a logarithmic axis, that enclose low and high.
+
+    Example:
+
+        >>> from kvzoo.media.charts import log_ticks
+        >>> log_ticks(2, 30)
+        [2.0, 5.0, 10.0, 20.0, 50.0]
+    """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = (1, 2, 5) if last - first <= 2 else (1,)
     every = max(1, (last - first) // 6)

@@ -1,15 +1,15 @@
-"""Endings of video files: FFmpeg's own, of the containers that hold videos, and those that cameras and programs use."""
+"""File name endings of videos: FFmpeg's for containers of videos, and those of cameras and programs."""
 
 from av.format import ContainerFormat
 
-# FFmpeg's names of containers; one that an FFmpeg lacks is left out.
+# FFmpeg's names of containers; those that the installed FFmpeg lacks are skipped.
 CONTAINERS = (
     "mov matroska avi flv f4v asf asf_stream mpegts mpeg mpeg1video mpeg2video svcd vob dvd m4v ogv nut mxf mxf_opatom "
     "gxf dv ivf h261 h263 h264 hevc vvc av1 obu evc apv avs2 avs3 cavsvideo dirac dnxhd vc1 vc1test mjpeg amv rm ivr "
     "wtv yuv4mpegpipe gif apng roq dhav vivo ty kux ifv mxg bmv usm xmv yop lvf moflex film_cpk ipu ser pdv"
 )
 
-# What of theirs is sound, a picture or text.
+# Of their endings, those of sound, images or text.
 OTHERS = "m4a m4b isma mka mks wma ra heic heif avif mpo"
 
 FURTHER = (
@@ -19,18 +19,18 @@ FURTHER = (
 
 
 def _endings() -> tuple[str, ...]:
-    found = set(FURTHER.split())
+    names = set(FURTHER.split())
     for name in CONTAINERS.split():
         try:
-            found |= ContainerFormat(name).extensions
+            names |= ContainerFormat(name).extensions
         except ValueError:
             continue
-    return tuple(sorted(f".{ending.lower()}" for ending in found - set(OTHERS.split())))
+    return tuple(sorted(f".{ending.lower()}" for ending in names - set(OTHERS.split())))
 
 
 VIDEO = _endings()
 
-# Of files beside videos that are none: pictures, sound, text, tables, stores, archives, programs.
+# Files often next to videos: images, sound, text, tables, stores, archives, programs.
 _NO_VIDEO = (
     "png jpg jpeg jpe jfif bmp tif tiff webp ico svg psd xcf raw dng cr2 nef arw heic heif avif jp2 j2k jxl exr hdr "
     "pbm pgm ppm pnm tga dpx mpo thm wav mp3 m4a m4b m4p aac ac3 flac oga opus wma ra aif aiff amr au mid mka "

@@ -1,4 +1,4 @@
-"""Pages that need no other file: templates of the package, pictures as data URIs."""
+"""Self-contained HTML pages: templates of the package, images as data URIs."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def render(template: str, **values) -> str:
-    """Return a page made of one of the package's templates, such as "apps/compare.html.j2"; UTF-8 can encode it."""
+    """Render one of the package's templates, such as "apps/compare.html.j2", to text that UTF-8 can encode."""
     import jinja2
 
     def source(name: str) -> str:
@@ -24,18 +24,25 @@ def render(template: str, **values) -> str:
 
 
 def legible(text: str) -> str:
-    """Return text that can be encoded: what stands for bytes of a file's name that are not UTF-8 is replaced."""
+    r"""Return text that UTF-8 can encode: surrogates, from file names that are not UTF-8, are replaced.
+
+    Example:
+
+        >>> from kvzoo.media.pages import legible
+        >>> legible("clip\udcff.mp4") == "clip\ufffd.mp4"
+        True
+    """
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def webp(frames: Sequence[np.ndarray], rate: float = 1.0, lossless: bool = True, quality: int = 85) -> str:
-    """Return pictures uint8 (H, W, 3 or 4) as one WebP, moving if they are several, in a data URI.
+    """Return images, uint8 (H, W, 3 or 4), as a data URI of one WebP, animated if there are several.
 
     Args:
-        frames: of equal size.
-        rate: frames a second.
-        lossless: whether every bit is kept.
-        quality: 0 to 100, of one with loss.
+        frames: images of equal size.
+        rate: frames per second.
+        lossless: whether to compress without loss.
+        quality: 0 to 100, for compression with loss.
     """
     file, images = io.BytesIO(), [Image.fromarray(frame) for frame in frames]
     how = {"lossless": True, "quality": 60} if lossless else {"quality": quality}

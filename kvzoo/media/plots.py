@@ -1,22 +1,21 @@
-"""Plots of arrays, written to files without a screen."""
+"""Plot arrays to files; no display is needed."""
 
 import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kvzoo.files import written_whole
-from kvzoo.media.clips import writing
+from kvzoo.files import writing, written_whole
 from kvzoo.media.pages import legible
 
-LONGEST = 60  # characters of a name
+LONGEST = 60  # characters of a name, at most
 
 
 def plain(text: str, longest: int = LONGEST) -> str:
-    """Return a name as the text of a plot, in one line.
+    """Return a name as one line of text for a plot.
 
-    No dollar sign begins a formula, no underscore hides it from a legend, and a character that the font lacks is a
-    square. The middle of a long one is left out.
+    Dollar signs are escaped, a leading underscore does not hide it from a legend, characters missing in the font become
+    squares, and the middle of a long name is omitted.
     """
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
@@ -28,16 +27,16 @@ def plain(text: str, longest: int = LONGEST) -> str:
 
 
 def _save(path: str | os.PathLike, figure, dpi: int = 110) -> None:
-    with writing(path), written_whole(path) as beside:
-        figure.savefig(beside, dpi=dpi)
+    with writing(path), written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=dpi)
 
 
 def write_curves(path: str | os.PathLike, panels: Mapping[str, Mapping[str, tuple[Sequence, Sequence]]]) -> None:
-    """Write curves over training steps, a panel a unit.
+    """Plot curves over training steps, one panel per unit.
 
     Args:
-        path: of the PNG.
-        panels: label of the vertical axis, to curves by name, each (steps, values).
+        path: the PNG file.
+        panels: label of the vertical axis to curves by name, each (steps, values).
     """
     from matplotlib.figure import Figure
 
@@ -64,16 +63,16 @@ def write_scores(
     threshold: float | None = None,
     frames: Mapping[int, np.ndarray] | None = None,
 ) -> None:
-    """Write a score over time, and frames of the video above it.
+    """Plot a score over time, with frames of the video above it.
 
     Args:
-        path: of the PNG.
-        title: the video's name.
-        scores: one a frame.
-        seconds: (frames,) when each is shown, from 0 on.
-        labels: 1 where a frame is anomalous: shaded.
-        threshold: a line, and what is above it is marked.
-        frames: pictures uint8 (H, W, C) by frame number: shown above, with lines to where they are.
+        path: the PNG file.
+        title: name of the video.
+        scores: one per frame.
+        seconds: (frames,) display times, from 0.
+        labels: 1 for anomalous frames, which are shaded.
+        threshold: drawn as a line.
+        frames: images, uint8 (H, W, C), by frame number; shown above, with lines to their times.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import ConnectionPatch
@@ -113,7 +112,7 @@ def write_scores(
 
 
 def write_roc(path: str | os.PathLike, curves: Mapping[str, tuple[Sequence, Sequence]]) -> None:
-    """Write ROC curves: by name, each (false-alarm rates, hit rates)."""
+    """Plot ROC curves by name, each (false-alarm rates, hit rates)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), layout="constrained")
@@ -132,7 +131,7 @@ def write_roc(path: str | os.PathLike, curves: Mapping[str, tuple[Sequence, Sequ
 def write_captioned(
     path: str | os.PathLike, images: Sequence[np.ndarray], captions: Sequence[str], columns: int = 4
 ) -> None:
-    """Write pictures uint8 (H, W, C) side by side, so many a row, with a caption above each."""
+    """Write images, uint8 (H, W, C), in a grid of `columns`, with a caption above each."""
     from matplotlib.figure import Figure
 
     columns = min(columns, len(images))
@@ -151,19 +150,19 @@ def write_captioned(
 def write_speed(
     path: str | os.PathLike, title: str, sped_up: np.ndarray, rates: Sequence[float], edges: np.ndarray
 ) -> None:
-    """Write P(sped up) over time at the first rate, and below it at every rate.
+    """Plot P(sped up) over time at the first rate, and at every rate below it.
 
     Args:
-        path: of the PNG.
-        title: the video's name.
-        sped_up: (rates, frames).
-        rates: rising, the first 1.
-        edges: (frames + 1,) seconds at which frames are shown, and the last one ends.
+        path: the PNG file.
+        title: name of the video.
+        sped_up: (rates, frames) probabilities.
+        rates: increasing, the first 1.
+        edges: (frames + 1,) display times of the frames in seconds, and the end of the last.
     """
     from matplotlib.figure import Figure
 
     middles = (edges[:-1] + edges[1:]) / 2
-    # The picture's columns are as wide as each other: those of a frame that lasts are repeated.
+    # The columns of an image are equally wide: those of a longer frame are repeated.
     columns = np.searchsorted(edges, edges[-1] * (np.arange(len(middles)) + 0.5) / len(middles), side="right") - 1
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
@@ -186,33 +185,33 @@ def write_speed(
 def write_speedup(
     path: str | os.PathLike,
     title: str,
-    allowed: Sequence[float],
+    limits: Sequence[float],
     speeds: Sequence[float],
     rate: float,
     threshold: float,
     edges: np.ndarray,
 ) -> None:
-    """Write the speed that each frame plays at, and the one that it allows.
+    """Plot the speed at which each frame plays, and the fastest one that it allows.
 
     Args:
-        path: of the PNG.
-        title: the video's name.
-        allowed: one a frame.
-        speeds: one a frame.
-        rate: the speed on the whole: a line.
-        threshold: of P(normal), for the legend.
-        edges: (frames + 1,) seconds at which frames are shown, and the last one ends.
+        path: the PNG file.
+        title: name of the video.
+        limits: fastest speed allowed, one per frame.
+        speeds: chosen speed, one per frame.
+        rate: overall speed, drawn as a line.
+        threshold: threshold on P(normal), for the legend.
+        edges: (frames + 1,) display times of the frames in seconds, and the end of the last.
     """
     from matplotlib.figure import Figure
 
     seconds = (edges[:-1] + edges[1:]) / 2
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(seconds, allowed, linewidth=0.8, alpha=0.6, label=f"fastest with P(normal) above {threshold:g}")
+    axes.plot(seconds, limits, linewidth=0.8, alpha=0.6, label=f"fastest with P(normal) above {threshold:g}")
     axes.plot(seconds, speeds, linewidth=1.6, label="adaptive")
     axes.axhline(rate, color="gray", linewidth=1, linestyle="--", label=f"uniform, {rate:g}x")
     axes.set_xlabel("seconds of the original")
-    axes.set_ylabel("times as fast")
+    axes.set_ylabel("speed (x)")
     axes.set_xlim(0, edges[-1])
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)

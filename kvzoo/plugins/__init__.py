@@ -1,1 +1,1 @@
-"""For those who write plugins: the state of those that are installed, and the start of a new one."""
+"""For authors of plugins: the state of installed plugins, and a template for a new one."""

@@ -1,4 +1,4 @@
-"""A process that loads one name of a plugin and writes down what happened.
+"""A process that loads one entry point of a plugin and records the result.
 
 python -P -m kvzoo.plugins.load GROUP NAME DISTRIBUTION RESULT.json quick|build
 """
@@ -10,30 +10,33 @@ from pathlib import Path
 
 from kvzoo import catalog
 from kvzoo.errors import KvzooError
-from kvzoo.registry import RECIPES, Entry, ModelSpec, Spec, installed, recipe_folder
+from kvzoo.plugins import commands
+from kvzoo.registry import COMMANDS, RECIPES, Entry, ModelSpec, Spec, installed, recipe_folder
 
 HEAVY = ("keras", "tensorflow", "jax", "torch")
 
 
 def main(group: str, name: str, distribution: str, result: str, depth: str) -> None:
-    said: dict = {}
+    record: dict = {}
 
     def note(**more) -> None:
-        said.update(more)
-        Path(result).write_text(json.dumps(said))
+        record.update(more)
+        Path(result).write_text(json.dumps(record))
 
     (entry,) = [e for e in installed(group) if (e.name, e.distribution) == (name, distribution)]
     try:
         if group == RECIPES:
-            check_recipes(entry)
+            load_recipes(entry)
+        elif group == COMMANDS:
+            commands.load(entry)
         else:
             registry = next(r for r in catalog.REGISTRIES.values() if r.spec_type.group == group)
-            started = time.perf_counter()
+            start = time.perf_counter()
             spec = registry.load(entry)
-            # Written before building: what comes next may end the process.
-            note(seconds=time.perf_counter() - started, heavy=[m for m in HEAVY if m in sys.modules])
+            # Written before building, which may end the process.
+            note(seconds=time.perf_counter() - start, heavy=[m for m in HEAVY if m in sys.modules])
             if depth == "build":
-                check_builder(spec)
+                load_builder(spec)
     except KvzooError as error:
         note(error=" ".join(str(error).split()))
     except (Exception, SystemExit) as error:
@@ -42,8 +45,8 @@ def main(group: str, name: str, distribution: str, result: str, depth: str) -> N
         note(done=True)
 
 
-def check_recipes(entry: Entry) -> None:
-    """Check every recipe that a plugin ships, but not whether its data is there."""
+def load_recipes(entry: Entry) -> None:
+    """Validate every recipe that a plugin ships; its data need not exist."""
     from kvzoo.recipe.resolve import load
 
     folder = recipe_folder(entry)
@@ -54,13 +57,13 @@ def check_recipes(entry: Entry) -> None:
         load(file, check_paths=False)
 
 
-def check_builder(spec: Spec) -> None:
-    """Import what a spec names; a model is built at its tiny configuration, too."""
+def load_builder(spec: Spec) -> None:
+    """Import the builder of a spec; a model is also built, at its tiny configuration."""
     builder = spec.load()
     if not callable(builder):
-        raise TypeError(f"{spec.builder} is no function or class but {type(builder).__name__}")
+        raise TypeError(f"{spec.builder}: must be a function or class. Received: {type(builder).__name__}")
     if isinstance(spec, ModelSpec):
-        from kvzoo.recipe.resolve import check_options
+        from kvzoo.options import check_options
         from kvzoo.zoo import build
 
         build(spec, check_options("model", spec.name, spec.options, spec.tiny))

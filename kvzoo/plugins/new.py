@@ -1,4 +1,4 @@
-"""A new plugin: a small, complete distribution that installs, trains and passes its own tests as it stands."""
+"""Create a plugin: a small, complete distribution that installs, trains and passes its own tests."""
 
 import importlib.util
 import keyword
@@ -14,7 +14,7 @@ from kvzoo.registry import KINDS
 
 TEMPLATES = Path(__file__).parent / "template"
 
-# file of the new distribution: its template; {model} is the package's name, {kind} what the network maps
+# Files of the new distribution and their templates; {model} is the package's name, {kind} the kind of its model.
 FILES = {
     "pyproject.toml": "pyproject.toml.j2",
     "README.md": "README.md.j2",
@@ -29,24 +29,31 @@ FILES = {
 
 
 def create(name: str, kind: str = "reconstructor", out: str | os.PathLike | None = None) -> tuple[Path, list[str]]:
-    """Write a new plugin.
+    """Create a new plugin.
 
     Args:
-        name: the distribution's, such as wave-ae; with underscores it is the package's and the model's.
-        kind: what its network maps, one of the kinds that have a template.
-        out: its folder, empty or not there; `name` in the current folder when None.
+        name: name of the distribution, such as wave-ae; with underscores also of the package and the model.
+        kind: kind of its model, one of those that have a template.
+        out: its folder, empty or not existing; by default `name` in the current folder.
 
     Returns:
         The folder, and the files in it.
 
     Raises:
-        InputError: a name that cannot be one or is taken, a folder that is in use, a kind without a template.
+        InputError: the name is invalid or taken, the folder is not empty, or there is no template of this kind.
+
+    Example:
+
+        >>> from kvzoo.plugins.new import create
+        >>> folder, files = create("wave-ae")
+        >>> (folder / "wave_ae" / "model.py").is_file()
+        True
     """
     folder, model = Path(name if out is None else out), name.replace("-", "_")
     _check_name(name, model)
     if not (TEMPLATES / kind).is_dir():
         legal = ", ".join(k for k in KINDS if (TEMPLATES / k).is_dir())
-        raise InputError(f"plugin new: there is no template of the kind {kind!r}; there is: {legal}")
+        raise InputError(f"plugin new: there is no template of the kind {kind!r}; known: {legal}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"plugin new: {folder} {'is not empty' if folder.is_dir() else 'is a file'}")
 
@@ -69,16 +76,17 @@ def create(name: str, kind: str = "reconstructor", out: str | os.PathLike | None
 def _check_name(name: str, model: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", name) or keyword.iskeyword(model):
         raise InputError(
-            f"plugin new: a name of small letters, digits and dashes is wanted, such as wave-ae. Received: {name!r}"
+            f"plugin new: the name must consist of lower-case letters, digits and dashes, such as wave-ae. "
+            f"Received: {name!r}"
         )
     for registry in catalog.REGISTRIES.values():
         for entry in registry.entries():
             if entry.name == model:
                 raise InputError(
-                    f"plugin new: the {registry.spec_type.noun} {model!r} is {entry.distribution}'s already"
+                    f"plugin new: the {registry.spec_type.noun} {model!r} already exists in {entry.distribution}"
                 )
     if model in {file.stem for file in shipped_recipes()}:
-        raise InputError(f"plugin new: the recipe {model!r} is kvzoo's already")
-    # A folder of that name on the path has a spec too, but no origin.
-    if (found := importlib.util.find_spec(model)) is not None and found.origin:
-        raise InputError(f"plugin new: a Python module {model!r} is installed already")
+        raise InputError(f"plugin new: the recipe {model!r} already exists in kvzoo")
+    # A folder of this name on the path has a spec too, but no origin.
+    if (module := importlib.util.find_spec(model)) is not None and module.origin:
+        raise InputError(f"plugin new: a Python module {model!r} is already installed")

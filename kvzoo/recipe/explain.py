@@ -1,4 +1,4 @@
-"""A resolved recipe with the origin of each of its values."""
+"""Explain a resolved recipe: the origin of each of its values."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,46 +9,46 @@ from kvzoo.recipe.text import Keys, dotted
 
 
 def explained(recipe: Recipe) -> Iterator[tuple[Keys, Any, str]]:
-    """Return (keys, value, origin) of each value: a place in a file, `-o …`, `--smoke`, or whose default it is.
+    """Return (keys, value, origin) of each value: a position in a file, `-o …`, `--smoke`, or the owner of a default.
 
-    Lists are values as a whole unless mappings are in them; so are mappings that a spec does not list, and empty ones.
+    A list is one value unless it contains mappings; so are mappings that a spec does not list, and empty ones.
     """
     return _leaves(recipe, (), recipe.values)
 
 
 def explained_run(recipe: Recipe) -> Iterator[tuple[Keys, Any, str]]:
-    """Return the same of a run's recipe, with the origins of values from its lock file that they had when it began."""
-    known = recipe.lock.get("origins", {})
+    """Return the same for a run's recipe, with the origins recorded in its recipe lock for values that come from it."""
+    recorded = recipe.lock.get("origins", {})
     for keys, value, origin in explained(recipe):
         place = recipe.origins.get(keys)
         from_lock = place is not None and place.line > 0
-        yield keys, value, known.get(dotted(keys), origin) if from_lock else origin
+        yield keys, value, recorded.get(dotted(keys), origin) if from_lock else origin
 
 
 def as_yaml(recipe: Recipe) -> str:
-    """Return the recipe as YAML that `kvzoo fit` takes, a comment with the origin behind each value."""
+    """Return the recipe as YAML for `kvzoo fit`, with the origin of each value as a comment."""
     lines: list[tuple[str, str]] = []
-    shown: Keys = ()
+    previous: Keys = ()
     for keys, value, origin in explained(recipe):
         for depth, key in enumerate(keys):
-            if shown[: depth + 1] == keys[: depth + 1]:
+            if previous[: depth + 1] == keys[: depth + 1]:
                 continue
-            # The first key of a list's item stands behind its dash.
+            # The first key of a list item follows its dash.
             indent = "  " * depth if isinstance(key, str) else "  " * (depth - 1) + "-"
             text = f"{indent}{key}:" if isinstance(key, str) else indent
             if depth and isinstance(keys[depth - 1], int) and lines[-1][0].endswith("-"):
                 text = f"{lines.pop()[0]} {key}:"
             lines.append((text, "") if depth < len(keys) - 1 else (f"{text} {_flow(value)}", origin))
-        shown = keys
+        previous = keys
     width = min(60, max(len(text) for text, origin in lines if origin))
     return "".join(f"{text:<{width}}  # {origin}\n" if origin else f"{text}\n" for text, origin in lines)
 
 
 def _leaves(recipe: Recipe, keys: Keys, value: Any) -> Iterator[tuple[Keys, Any, str]]:
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    nested = [(key, item) for key, item in inner]
-    if nested and (isinstance(value, dict) or any(isinstance(item, dict) for _, item in nested)):
-        for key, item in nested:
+    children = [(key, item) for key, item in inner]
+    if children and (isinstance(value, dict) or any(isinstance(item, dict) for _, item in children)):
+        for key, item in children:
             yield from _leaves(recipe, (*keys, key), item)
     else:
         yield keys, value, _origin(recipe, keys)
@@ -74,10 +74,10 @@ def _origin(recipe: Recipe, keys: Keys) -> str:
 
 
 def _reference(recipe: Recipe) -> set[Keys]:
-    """Return the keys of `fit` that a model's spec speaks of, where the recipe keeps its optimizer."""
+    """Return the keys of `fit` set by the model's spec; those of the optimizer only if the recipe does not change it."""
     spec = recipe.model_spec
-    kept = spec.optimizer["name"] == recipe["fit"]["optimizer"]["name"]
-    return {("fit", "l2")} | ({("fit", "optimizer", key) for key in spec.optimizer} if kept else set())
+    unchanged = spec.optimizer["name"] == recipe["fit"]["optimizer"]["name"]
+    return {("fit", "l2")} | ({("fit", "optimizer", key) for key in spec.optimizer} if unchanged else set())
 
 
 def _flow(value: Any) -> str:

@@ -1,19 +1,19 @@
-"""Keras's optimizers and learning-rate schedules as recipes name them, known without importing Keras.
+"""Keras's optimizers and learning-rate schedules as recipes name them, without importing Keras.
 
 A test compares these tables with the signatures of the installed Keras.
 """
 
-from kvzoo.registry import Option
+from kvzoo.options import Option
 
 _SHARED = {
     "weight_decay": Option("float", None, "decoupled weight decay (not `fit.l2`)", minimum=0),
-    "clipnorm": Option("float", None, "clips each gradient to this norm", minimum=0),
-    "clipvalue": Option("float", None, "clips each gradient's values", minimum=0),
-    "global_clipnorm": Option("float", None, "clips all gradients to this norm together", minimum=0),
-    "use_ema": Option("bool", False, "ends with the moving average of the weights"),
+    "clipnorm": Option("float", None, "clip each gradient to this norm", minimum=0),
+    "clipvalue": Option("float", None, "clip the values of gradients to this", minimum=0),
+    "global_clipnorm": Option("float", None, "clip all gradients together to this norm", minimum=0),
+    "use_ema": Option("bool", False, "use the moving average of the weights at the end"),
     "ema_momentum": Option("float", 0.99, "momentum of that average", minimum=0, maximum=1),
-    "ema_overwrite_frequency": Option("int", None, "steps between overwriting the weights by it", minimum=1),
-    "gradient_accumulation_steps": Option("int", None, "steps whose gradients are averaged into one", minimum=2),
+    "ema_overwrite_frequency": Option("int", None, "steps between overwriting the weights with it", minimum=1),
+    "gradient_accumulation_steps": Option("int", None, "number of steps whose gradients are averaged", minimum=2),
 }
 _EPSILON = {"epsilon": Option("float", 1e-7, "added to the denominator", minimum=0)}
 _BETAS = {
@@ -21,7 +21,7 @@ _BETAS = {
     "beta_2": Option("float", 0.999, "decay of the second moment", minimum=0, maximum=1),
 }
 _ADAM = {**_BETAS, **_EPSILON, **_SHARED}
-_AMSGRAD = {"amsgrad": Option("bool", False, "keeps the largest second moment")}
+_AMSGRAD = {"amsgrad": Option("bool", False, "keep the largest second moment")}
 _RHO = {"rho": Option("float", 0.9, "decay of the squared gradient", minimum=0, maximum=1)}
 _MOMENTUM = {"momentum": Option("float", 0.0, "momentum", minimum=0, maximum=1)}
 
@@ -47,7 +47,7 @@ OPTIMIZERS = {
     "sgd": ("SGD", _MOMENTUM | {"nesterov": Option("bool", False, "Nesterov momentum")} | _SHARED),
     "rmsprop": (
         "RMSprop",
-        _RHO | _MOMENTUM | _EPSILON | {"centered": Option("bool", False, "divides by the variance")} | _SHARED,
+        _RHO | _MOMENTUM | _EPSILON | {"centered": Option("bool", False, "normalize by the variance")} | _SHARED,
     ),
     "adadelta": (
         "Adadelta",
@@ -55,15 +55,15 @@ OPTIMIZERS = {
     ),
     "adagrad": (
         "Adagrad",
-        {"initial_accumulator_value": Option("float", 0.1, "first squared sum", minimum=0)} | _EPSILON | _SHARED,
+        {"initial_accumulator_value": Option("float", 0.1, "initial sum of squares", minimum=0)} | _EPSILON | _SHARED,
     ),
 }
 
 _INITIAL = {"initial_learning_rate": Option("float", None, "learning rate at step 0", minimum=0, required=True)}
-_STEPS = {"decay_steps": Option("int", None, "steps of the decay; `fit.steps` when left out", minimum=1)}
+_STEPS = {"decay_steps": Option("int", None, "steps of the decay; by default `fit.steps`", minimum=1)}
 _RATE = {
     "decay_rate": Option("float", None, "factor of one decay", minimum=0, required=True),
-    "staircase": Option("bool", False, "decays in steps"),
+    "staircase": Option("bool", False, "decay in steps"),
 }
 _ALPHA = {"alpha": Option("float", 0.0, "last learning rate as a share of the first", minimum=0, maximum=1)}
 
@@ -76,7 +76,7 @@ SCHEDULES = {
         "warmup_steps": Option("int", 0, "steps of the warm-up", minimum=0),
     },
     "CosineDecayRestarts": _INITIAL
-    | {"first_decay_steps": Option("int", None, "steps of the first decay; `fit.steps` when left out", minimum=1)}
+    | {"first_decay_steps": Option("int", None, "steps of the first decay; by default `fit.steps`", minimum=1)}
     | {
         "t_mul": Option("float", 2.0, "growth of the decay's length", minimum=1),
         "m_mul": Option("float", 1.0, "growth of the first learning rate", minimum=0),
@@ -89,7 +89,7 @@ SCHEDULES = {
     | {
         "end_learning_rate": Option("float", 1e-4, "last learning rate", minimum=0),
         "power": Option("float", 1.0, "power of the polynomial", minimum=0),
-        "cycle": Option("bool", False, "starts again beyond the last step"),
+        "cycle": Option("bool", False, "restart beyond the last step"),
     },
     "PiecewiseConstantDecay": {
         "boundaries": Option("list[int]", None, "steps at which the rate changes", required=True),

@@ -1,4 +1,4 @@
-"""Recipe files to one resolved recipe: extends, overrides, shorthands, names, defaults, checks."""
+"""Resolve a recipe file: extends, overrides, shorthands, names, defaults, validation."""
 
 import contextlib
 import copy
@@ -12,29 +12,30 @@ from typing import Any
 from pydantic import ValidationError
 
 from kvzoo import catalog, deprecations
-from kvzoo.errors import InputError, did_you_mean
+from kvzoo.errors import InputError, UnknownNameError, did_you_mean
+from kvzoo.options import in_words, options_model
 from kvzoo.recipe import keras_names, schema
 from kvzoo.recipe.text import Keys, Origin, Tree, dotted, parse_value, read
-from kvzoo.registry import LossSpec, ModelSpec, Option, Registry, Spec, plugin_recipes, same_name
+from kvzoo.registry import LossSpec, ModelSpec, Registry, Spec, plugin_recipes, same_name
 
-# What may be written as a bare name: `model: gru_ae` is `model: {name: gru_ae}`.
+# Keys that accept a bare name: `model: gru_ae` is `model: {name: gru_ae}`.
 SHORTHANDS: tuple[Keys, ...] = (("model",), ("loss",), ("data", "sampler"), ("fit", "optimizer"))
 
-# A smoke run ends in under a minute whatever the recipe says.
+# A smoke run takes under a minute, whatever the recipe.
 SMOKE = {"steps": 6, "batch_size": 2, "sample_every": 3, "checkpoint_every": 3, "validation_clips": 4}
-# What the data and the sampler decide.
+# Options that depend on the data and the sampler.
 SMOKE_KEEPS = ("frames", "frames_in", "frames_out", "channels", "channels_out", "classes")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A resolved recipe: every value stands in it, checked.
+    """A resolved recipe: it contains every value, validated.
 
     Attributes:
-        name: what runs are named after: the file's name without its ending.
+        name: the file's name without its ending; runs are named after it.
         values: plain nested values, ready for YAML.
-        origins: where each value came from, by its path of keys; the rest are defaults.
-        lock: what the lock file that it came from said of its run, {} otherwise.
+        origins: origin of each value by its path of keys; all others are defaults.
+        lock: the record of a run in the recipe lock that was loaded; {} for other recipes.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Recipe:
 
     @property
     def model_options(self) -> dict:
-        """The options that the model is built with."""
+        """The options for building the model."""
         return {key: self["model"][key] for key in self.model_spec.options}
 
     @property
@@ -62,16 +63,23 @@ class Recipe:
 def load(
     path: str | os.PathLike, overrides: Iterable[str] = (), smoke: bool = False, check_paths: bool = True
 ) -> Recipe:
-    """Load a recipe, resolve it and check all that can be checked without Keras.
+    """Load a recipe, resolve it and validate everything that can be validated without Keras.
 
     Args:
-        path: a YAML file, a run's lock file, or the name of a recipe that kvzoo ships.
-        overrides: "key=value" strings, keys dotted, values in YAML.
-        smoke: shrink steps, batch and network to under a minute.
-        check_paths: whether the data must be there.
+        path: a YAML file, a run's recipe lock, or the name of a recipe that kvzoo or a plugin ships.
+        overrides: "key=value" strings with dotted keys and values in YAML.
+        smoke: shrink steps, batch size and network so that training takes under a minute.
+        check_paths: whether the data must exist.
 
     Raises:
-        InputError: with the place, what was received and what is legal.
+        InputError: the recipe is invalid; the message names the position, the received value and the legal ones.
+
+    Example:
+
+        >>> from kvzoo.recipe import resolve
+        >>> recipe = resolve.load("gru_ae", ["fit.steps=50"])
+        >>> recipe["model"]["name"], recipe["fit"]["steps"], recipe.loss_spec.name
+        ('gru_ae', 50, 'mse')
     """
     file = find(path)
     tree = _read_with_parents(file, ())
@@ -81,74 +89,64 @@ def load(
     for keys in _shorthands(tree):
         _expand(tree, keys)
     if not isinstance(lock, dict):
-        raise InputError(f"{tree.origin(('lock',))}: lock: a mapping is wanted. Received: {lock!r}")
-    # A run goes on, and is used, without the weights that it began with.
-    checker = _Checker(tree, check_paths, check_weights=check_paths and not lock)
-    checker.lock(lock)
-    values = checker.run(smoke)
+        raise InputError(f"{tree.origin(('lock',))}: lock: must be a mapping. Received: {lock!r}")
+    # A run can be resumed and used without the weights that it started with.
+    validator = _Validator(tree, check_paths, check_weights=check_paths and not lock)
+    validator.lock(lock)
+    values = validator.resolve(smoke)
     if isinstance(lock.get("origins"), dict):
-        lock = {**lock, "origins": {checker.renamed.get(key, key): origin for key, origin in lock["origins"].items()}}
+        lock = {**lock, "origins": {validator.renamed.get(key, key): origin for key, origin in lock["origins"].items()}}
     stem = lock.get("recipe") or file.name.split(".")[0]
     return Recipe(Path(stem).name or "recipe", values, tree.origins, lock)
 
 
 def find(path: str | os.PathLike) -> Path:
-    """Return the file of a recipe given by path, or by the name of one that kvzoo or a plugin ships.
+    """Return the file of a recipe, by its path or by the name of a recipe that kvzoo or a plugin ships.
 
     Raises:
-        InputError: there is none, or two plugins ship one of that name.
+        InputError: there is no such recipe, or two plugins ship one of that name.
     """
     file = Path(path)
-    # os.path's tests answer False where pathlib's raise: no rights, a name that no file can have.
+    # os.path's tests return False where pathlib's raise: no permission, an impossible name.
     if os.path.isfile(file):
         return file
     distribution, _, name = str(path).removesuffix(".yaml").rpartition(":")
-    shipped, offered = {f.stem: f for f in shipped_recipes()}, plugin_recipes()
-    if name in shipped and (not distribution or same_name(distribution, "kvzoo")):
-        return shipped[name]
-    found = [r for r in offered if r.name == name and (not distribution or same_name(distribution, r.distribution))]
-    if len(found) == 1:
-        return found[0].path
-    if found:
-        owners = " and ".join(r.distribution for r in found)
-        legal = " or ".join(f"{r.distribution}:{name}" for r in found)
-        raise InputError(f"the recipe {name!r} is shipped by two plugins, {owners}; name it {legal}")
-    # After the names: a plugin's recipe is called as its package, whose folder lies where its author works.
+    own, of_plugins = {f.stem: f for f in shipped_recipes()}, plugin_recipes()
+    if name in own and (not distribution or same_name(distribution, "kvzoo")):
+        return own[name]
+    matches = [
+        r for r in of_plugins if r.name == name and (not distribution or same_name(distribution, r.distribution))
+    ]
+    if len(matches) == 1:
+        return matches[0].path
+    if matches:
+        owners = " and ".join(r.distribution for r in matches)
+        legal = " or ".join(f"{r.distribution}:{name}" for r in matches)
+        raise InputError(f"two plugins ship a recipe {name!r}: {owners}; use {legal}")
+    # After the names: a plugin's recipe is named like its package, whose folder is where its author works.
     if os.path.isdir(file):
-        raise InputError(f"{file}: a recipe file is wanted, this is a folder")
-    raise InputError(f"{path}: no such recipe{did_you_mean(file.stem, [*shipped, *(r.name for r in offered)])}")
+        raise InputError(f"{file}: is a folder, not a recipe file")
+    raise InputError(f"{path}: no such recipe{did_you_mean(file.stem, [*own, *(r.name for r in of_plugins)])}")
 
 
 def shipped_recipes() -> list[Path]:
-    """Return the recipes that come with kvzoo."""
+    """Return the files of the recipes that kvzoo ships."""
     package = Path(__file__).parent.parent
-    # A wheel has them in the package, a checkout beside it.
-    inside, beside = package / "recipes", package.parent / "recipes"
-    return sorted((inside if inside.is_dir() else beside).glob("*.yaml"))
+    # A wheel has them in the package, a checkout next to it.
+    of_wheel, of_checkout = package / "recipes", package.parent / "recipes"
+    return sorted((of_wheel if of_wheel.is_dir() else of_checkout).glob("*.yaml"))
 
 
 def check_data(section: Mapping, loss: LossSpec) -> dict:
-    """Return a `data` section with defaults filled in, for callers who have no recipe."""
+    """Return a validated `data` section with defaults filled in, for callers without a recipe.
+
+    Raises:
+        InputError: an unknown key, a wrong type, a value out of range, or a missing file.
+    """
     tree = Tree({"data": dict(section)}, {(): Origin("data")})
     _expand(tree, ("data", "sampler"))
     _absolute_paths(tree, Path.cwd() / "recipe")
-    return _Checker(tree).data(tree.values["data"], loss, ("data",))
-
-
-def check_options(noun: str, name: str, options: Mapping[str, Option], given: Mapping[str, Any]) -> dict:
-    """Return `given` with defaults filled in, for callers who have no recipe.
-
-    Raises:
-        InputError: an unknown option, a wrong type, a value out of range.
-    """
-    old = deprecations.options(noun, name, options)
-    given = deprecations.renamed(given, old, f"{noun} {name}")
-    try:
-        return schema.options_model(name, options).model_validate(given).model_dump()
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = dotted(tuple(first["loc"]))
-        raise InputError(f"{noun} {name}: {key}: {_say(first, (list(options), []), old)}") from None
+    return _Validator(tree).data(tree.values["data"], loss, ("data",))
 
 
 def current(values: Mapping[str, Any]) -> dict:
@@ -174,7 +172,7 @@ def _read_with_parents(file: Path, children: tuple[Path, ...]) -> Tree:
         return tree
     origin = tree.origin(("extends",))
     if not isinstance(parent, str):
-        raise InputError(f"{origin}: extends: a path is wanted. Received: {parent!r}")
+        raise InputError(f"{origin}: extends: must be a path. Received: {parent!r}")
     parent_file = Path(os.path.abspath(file.parent / parent.replace("\0", "?")))
     if os.path.exists(parent_file):
         parent_file = parent_file.resolve()
@@ -188,7 +186,7 @@ def _read_with_parents(file: Path, children: tuple[Path, ...]) -> Tree:
 
 
 def _merge(base: Tree, child: Tree) -> None:
-    """Lay a child over its parent. A section that names another thing replaces the parent's whole."""
+    """Merge a child into its parent. A section with another name replaces the parent's section as a whole."""
     identity = {("model",): "name", ("loss",): "name", ("data",): "source", ("data", "sampler"): "name"}
     identity[("fit", "optimizer")] = identity[("fit", "optimizer", "learning_rate")] = "name"
 
@@ -197,13 +195,13 @@ def _merge(base: Tree, child: Tree) -> None:
         for key in keys:
             old = old.get(key) if isinstance(old, dict) else None
         name = "source" if len(keys) == 3 and keys[:2] == ("data", "tests") else identity.get(keys)
-        renamed = (
+        replaces = (
             name
             and isinstance(value, dict)
             and isinstance(old, dict)
             and value.get(name, old.get(name)) != old.get(name)
         )
-        if isinstance(value, dict) and isinstance(old, dict) and not renamed:
+        if isinstance(value, dict) and isinstance(old, dict) and not replaces:
             for key, inner in value.items():
                 lay((*keys, key), inner)
             return
@@ -298,7 +296,7 @@ def _move(tree: Tree, old: Keys, new: Keys | None) -> None:
 
 
 def _absolute_paths(tree: Tree, file: Path) -> None:
-    """Make the paths of a recipe absolute: they are relative to the recipe."""
+    """Make the paths of a recipe, which are relative to its file, absolute."""
     model = tree.values.get("model")
     if isinstance(model, dict) and isinstance(model.get("weights"), str):
         model["weights"] = os.path.abspath(file.parent / os.path.expanduser(model["weights"]))
@@ -313,7 +311,7 @@ def _absolute_paths(tree: Tree, file: Path) -> None:
 
 
 def _path_keys(source: Any) -> set[str]:
-    """Return the options of type path of a source; the built-ins' where a child leaves the name to its parent."""
+    """Return the path options of a source; those of built-ins if the name is left to the parent recipe."""
     keys = {"path", "csv"}
     if isinstance(source, str):
         with contextlib.suppress(InputError):
@@ -325,14 +323,14 @@ def _override(tree: Tree, text: str) -> None:
     key, equals, value = text.partition("=")
     where = f"-o {text}"
     if not equals or not key.strip():
-        raise InputError(f"{where}: key=value is wanted, such as fit.steps=50")
+        raise InputError(f"{where}: must be key=value, such as fit.steps=50")
     keys = tuple(part.strip() for part in key.strip().split("."))
-    parsed = parse_value(value, where)
-    if keys in SHORTHANDS and isinstance(parsed, str):
-        parsed = {"name": parsed}
-    # Paths of an override are relative to the current folder, wherever in it they stand.
+    new_value = parse_value(value, where)
+    if keys in SHORTHANDS and isinstance(new_value, str):
+        new_value = {"name": new_value}
+    # Paths of an override are relative to the current folder.
     alone = Tree({}, {})
-    alone.put(keys, parsed, Origin(where))
+    alone.put(keys, new_value, Origin(where))
     _rename(alone)
     for old, new in deprecations.KEYS.items():
         if keys[: old.count(".") + 1] == tuple(old.split(".")):
@@ -343,8 +341,8 @@ def _override(tree: Tree, text: str) -> None:
     tree.put(keys, _get_in(alone.values, keys), Origin(where))
 
 
-class _Checker:
-    """Checks a tree section by section and fills in what it leaves out."""
+class _Validator:
+    """Validate a tree section by section and fill in defaults."""
 
     def __init__(self, tree: Tree, check_paths: bool = True, check_weights: bool = True):
         self.tree = tree
@@ -353,20 +351,20 @@ class _Checker:
         self.renamed: dict[str, str] = {}  # dotted keys of options, old to new
 
     def lock(self, lock: dict) -> None:
-        """Refuse a lock that somebody has edited to what it cannot be."""
+        """Validate the record of a run, which may have been edited."""
         self._validate(schema.Lock, lock, ("lock",))
 
-    def run(self, smoke: bool) -> dict:
+    def resolve(self, smoke: bool) -> dict:
         top = {"fit": {}, **self.tree.values}
         values = self._validate(schema.RecipeModel, top, ())
         values["callbacks"] = [
             self._named(catalog.CALLBACKS, c, ("callbacks", i)) for i, c in enumerate(values["callbacks"])
         ]
-        given = values["model"]
-        model = self._named(catalog.MODELS, given, ("model",), schema.FineTuning)
+        settings = values["model"]
+        model = self._named(catalog.MODELS, settings, ("model",), schema.FineTuning)
         spec = catalog.MODELS.get(model["name"])
-        # Fine-tuning stands in a resolved recipe only where it was asked for.
-        values["model"] = {k: v for k, v in model.items() if k in given or k not in schema.FineTuning.model_fields}
+        # A resolved recipe has keys of fine-tuning only if the recipe sets them.
+        values["model"] = {k: v for k, v in model.items() if k in settings or k not in schema.FineTuning.model_fields}
         self._check_fine_tuning(model, spec)
         settings = values["loss"] or {}
         if isinstance(name := settings.get("name", spec.loss), str):
@@ -377,8 +375,12 @@ class _Checker:
         if spec.kind not in loss.kinds:
             self._fail(
                 ("loss",),
-                f"the loss {loss.name} trains {' and '.join(loss.kinds)} models; {spec.name} is a {spec.kind}",
+                f"the loss {loss.name} supports only {' and '.join(loss.kinds)} models; {spec.name} is a {spec.kind}",
             )
+        try:
+            catalog.task_of(spec, loss)
+        except UnknownNameError as error:
+            self._fail(("loss",), str(error))
         if "terms" in values["loss"]:
             try:
                 values["loss"]["terms"] = spec.term_weights(values["loss"]["terms"])
@@ -395,18 +397,16 @@ class _Checker:
         if weights is not None and self.check_weights and not os.path.exists(weights):
             self._fail(("model", "weights"), f"no such run folder or file: {weights}")
         if model["trainable"] == "head" and spec.feature_layer is None:
-            self._fail(("model", "trainable"), f"{spec.name} names no layer of features, after which its head begins")
+            self._fail(("model", "trainable"), f"{spec.name} has no feature layer, so it has no head to train")
 
-    def data(self, given: dict, loss: LossSpec, keys: Keys, model: Mapping | None = None) -> dict:
-        source = given.get("source")
+    def data(self, section: dict, loss: LossSpec, keys: Keys, model: Mapping | None = None) -> dict:
+        source = section.get("source")
         if not isinstance(source, str):
-            self._fail(
-                (*keys, "source"), f"the name of a source is wanted; known: {', '.join(catalog.SOURCES.names())}"
-            )
+            self._fail((*keys, "source"), f"must be the name of a source; known: {', '.join(catalog.SOURCES.names())}")
         spec = self._get(catalog.SOURCES, source, (*keys, "source"))
-        tests = given.pop("tests", None) if keys == ("data",) else None
-        given, old = self._renamed(spec, given, keys), deprecations.options(spec.noun, spec.name, spec.options)
-        data = self._validate(schema.options_model("data", spec.options, schema.Data), given, keys, old)
+        tests = section.pop("tests", None) if keys == ("data",) else None
+        section, old = self._renamed(spec, section, keys), deprecations.options(spec.noun, spec.name, spec.options)
+        data = self._validate(options_model("data", spec.options, schema.Data), section, keys, old)
         for name, option in spec.options.items():
             missing = option.type == "path" and data[name] and not os.path.exists(data[name])
             if missing and self.check_paths and not data[name].startswith(schema.ADDRESSES):
@@ -414,27 +414,27 @@ class _Checker:
         data["sampler"] = self._sampler(data["sampler"] or {"name": loss.sampler}, loss, (*keys, "sampler"), model)
         if keys == ("data",):
             if tests is not None and not isinstance(tests, dict):
-                self._fail((*keys, "tests"), f"a mapping of names to data is wanted. Received: {tests!r}")
+                self._fail((*keys, "tests"), f"must be a mapping of names to data. Received: {tests!r}")
             data["tests"] = {
                 name: self.data(dict(test) if isinstance(test, dict) else {}, loss, (*keys, "tests", name), model)
                 for name, test in (tests or {}).items()
             }
         return data
 
-    def _sampler(self, given: dict, loss: LossSpec, keys: Keys, model: Mapping | None) -> dict:
-        sampler = self._named(catalog.SAMPLERS, given, keys)
+    def _sampler(self, settings: dict, loss: LossSpec, keys: Keys, model: Mapping | None) -> dict:
+        sampler = self._named(catalog.SAMPLERS, settings, keys)
         spec, own = catalog.SAMPLERS.get(sampler["name"]), catalog.SAMPLERS.get(loss.sampler)
         if spec.makes != own.makes:
             fitting = [e.name for e in catalog.SAMPLERS.entries() if e.spec and e.spec.makes == own.makes]
             self._fail(
                 keys,
-                f"the sampler {spec.name} makes {spec.makes}, the loss {loss.name} wants {own.makes}: "
-                f"{', '.join(fitting)}",
+                f"the sampler {spec.name} makes {spec.makes}, but the loss {loss.name} needs {own.makes}; "
+                f"use {' or '.join(fitting)}",
             )
         counts = [(model or {}).get(key) for key in ("frames_in", "frames_out")]
         if None not in counts:
             try:
-                # Samplers are small and import no Keras: the one place that knows what they can do is asked.
+                # Samplers are small and import no Keras, so they validate their own options.
                 spec.load()(*counts, **{name: value for name, value in sampler.items() if name != "name"})
             except InputError as error:
                 self._fail(keys, str(error))
@@ -442,24 +442,24 @@ class _Checker:
 
     def _fit(self, fit: dict, spec: ModelSpec) -> dict:
         if fit["steps"] and fit["epochs"]:
-            self._fail(("fit", "epochs"), "give either steps or epochs, not both")
+            self._fail(("fit", "epochs"), "set either steps or epochs, not both")
         if not (fit["steps"] or fit["epochs"]):
-            self._fail(("fit",), "steps or epochs are wanted, such as steps: 1000")
+            self._fail(("fit",), "required key is missing: steps or epochs, such as steps: 1000")
         if fit["l2"] is None:
             fit["l2"] = spec.l2
-        given = {"name": spec.optimizer["name"], **(fit["optimizer"] or spec.optimizer)}
-        name, keys = given["name"], ("fit", "optimizer")
+        settings = {"name": spec.optimizer["name"], **(fit["optimizer"] or spec.optimizer)}
+        name, keys = settings["name"], ("fit", "optimizer")
         if not isinstance(name, str) or name not in keras_names.OPTIMIZERS:
             self._fail((*keys, "name"), self._unknown("optimizer", name, keras_names.OPTIMIZERS))
         reference = dict(spec.optimizer)
         if name == reference.pop("name"):
-            given = {**reference, **given}
-        rest = {k: v for k, v in given.items() if k not in ("name", "learning_rate")}
-        options = self._validate(schema.options_model(name, keras_names.OPTIMIZERS[name][1]), rest, keys)
+            settings = {**reference, **settings}
+        rest = {k: v for k, v in settings.items() if k not in ("name", "learning_rate")}
+        options = self._validate(options_model(name, keras_names.OPTIMIZERS[name][1]), rest, keys)
         clipping = [k for k in ("clipnorm", "clipvalue", "global_clipnorm") if options[k] is not None]
         if len(clipping) > 1:
-            self._fail((*keys, clipping[1]), f"give one kind of clipping, not {' and '.join(clipping)}")
-        rate = given.get("learning_rate", 1e-3)
+            self._fail((*keys, clipping[1]), f"set only one kind of clipping, not {' and '.join(clipping)}")
+        rate = settings.get("learning_rate", 1e-3)
         fit["optimizer"] = {"name": name, "learning_rate": self._rate(rate, fit, (*keys, "learning_rate")), **options}
         return fit
 
@@ -469,18 +469,21 @@ class _Checker:
             if not isinstance(name, str) or name not in keras_names.SCHEDULES:
                 self._fail((*keys, "name"), self._unknown("schedule", name, keras_names.SCHEDULES))
             options = keras_names.SCHEDULES[name]
-            given = {k: v for k, v in rate.items() if k != "name"}
-            schedule = self._validate(schema.options_model(name, options), given, keys)
+            values = {k: v for k, v in rate.items() if k != "name"}
+            schedule = self._validate(options_model(name, options), values, keys)
             if name == "PiecewiseConstantDecay" and len(schedule["values"]) != len(schedule["boundaries"]) + 1:
-                self._fail((*keys, "values"), "one more value than boundaries is wanted")
+                self._fail((*keys, "values"), "must have one more value than boundaries")
             for key in ("decay_steps", "first_decay_steps"):
                 if key in schedule and schedule[key] is None:
                     if not fit["steps"]:
-                        self._fail((*keys, key), "wanted where fit.epochs is given instead of fit.steps")
+                        self._fail(
+                            (*keys, key),
+                            "required key is missing (no default with fit.epochs)",
+                        )
                     schedule[key] = fit["steps"]
             return {"name": name, **schedule}
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= sys.float_info.max:
-            self._fail(keys, f"a number from 0 or a schedule {{name: …}} is wanted. Received: {rate!r}")
+            self._fail(keys, f"must be a number, at least 0, or a schedule {{name: …}}. Received: {rate!r}")
         return float(rate)
 
     def _shrink(self, values: dict, spec: ModelSpec) -> None:
@@ -494,31 +497,33 @@ class _Checker:
     def _lower(self, values: dict, keys: tuple[str, str], most: int) -> None:
         section, key = keys
         value = values[section][key]
-        if not isinstance(value, (int, float)) or value > most:  # a pair [height, width], or what was left out
+        if not isinstance(value, (int, float)) or value > most:  # a pair [height, width], or None
             values[section][key] = most
             self.tree.origins[keys] = Origin("--smoke")
 
-    def _named(self, registry: Registry, given: dict, keys: Keys, base: type[schema.Section] = schema.Section) -> dict:
-        """Check {name: …, options} against the spec behind the name; return it with defaults."""
-        noun, name = registry.spec_type.noun, given.get("name")
+    def _named(
+        self, registry: Registry, settings: dict, keys: Keys, base: type[schema.Section] = schema.Section
+    ) -> dict:
+        """Validate {name: …, options} against the spec of the name; return it with defaults."""
+        noun, name = registry.spec_type.noun, settings.get("name")
         if not isinstance(name, str):
-            self._fail((*keys, "name"), f"the name of a {noun} is wanted; known: {', '.join(registry.names())}")
+            self._fail((*keys, "name"), f"must be the name of a {noun}; known: {', '.join(registry.names())}")
         spec = self._get(registry, name, (*keys, "name"))
-        rest = {k: v for k, v in self._renamed(spec, given, keys).items() if k != "name"}
+        rest = {k: v for k, v in self._renamed(spec, settings, keys).items() if k != "name"}
         old = deprecations.options(noun, spec.name, spec.options)
-        return {"name": name, **self._validate(schema.options_model(spec.name, spec.options, base), rest, keys, old)}
+        return {"name": name, **self._validate(options_model(spec.name, spec.options, base), rest, keys, old)}
 
-    def _renamed(self, spec: Spec, given: Mapping, keys: Keys) -> dict:
+    def _renamed(self, spec: Spec, section: Mapping, keys: Keys) -> dict:
         """Return the options of a registered thing under their current names."""
         names = deprecations.options(spec.noun, spec.name, spec.options)
-        for old in [key for key in given if key in names]:
+        for old in [key for key in section if key in names]:
             new = names[old]
-            if new in given:
+            if new in section:
                 self._fail((*keys, old), f"the old name of {dotted((*keys, new))}, which is set too")
             place, self.renamed[dotted((*keys, old))] = str(self.tree.origin((*keys, old))), dotted((*keys, new))
             deprecations.warn(place, dotted((*keys, old)), dotted((*keys, new)))
             _move(self.tree, (*keys, old), (*keys, new))
-        return {names.get(key, key): value for key, value in given.items()}
+        return {names.get(key, key): value for key, value in section.items()}
 
     def _get(self, registry: Registry, name: str, keys: Keys):
         try:
@@ -527,22 +532,22 @@ class _Checker:
             self._fail(keys, str(error))
 
     def _validate(
-        self, model: type[schema.Section], given: Any, keys: Keys, old: Mapping[str, str] | None = None
+        self, model: type[schema.Section], values: Any, keys: Keys, old: Mapping[str, str] | None = None
     ) -> dict:
         try:
-            return model.model_validate(given).model_dump()
+            return model.model_validate(values).model_dump()
         except ValidationError as error:
             first = error.errors()[0]
-            at = (*keys, *(k for k in first["loc"] if _is_key(k, given)))
+            at = (*keys, *(k for k in first["loc"] if _is_key(k, values)))
             if first["type"] == "extra_forbidden" or first["type"] == "missing":
                 at = (*keys, *first["loc"])
             known = self._siblings(model, first["loc"], dotted((*keys, *first["loc"][:-1])))
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            self._fail(at, _say(first, known, old or {}) + more)
+            self._fail(at, in_words(first, known, old or {}) + more)
 
     @staticmethod
     def _siblings(model: type[schema.Section], loc: tuple, section: str) -> tuple[list[str], list[str]]:
-        """Known keys: those beside the wrong one, and the fixed ones of other sections."""
+        """Return the known keys of the same section, and the fixed ones of all sections."""
         near = [section + "." + k if section else k for k in schema.fixed_keys().get(section, [])]
         if len(loc) == 1:
             near = [f"{section}.{k}" if section else k for k in model.model_fields] + near
@@ -557,37 +562,11 @@ class _Checker:
         raise InputError(f"{self.tree.origin(keys)}: {dotted(keys)}: {message}")
 
 
-def _is_key(key: Any, given: Any) -> bool:
-    # pydantic puts names of union branches into a location; only the recipe's own keys are shown.
+def _is_key(key: Any, values: Any) -> bool:
+    # pydantic puts names of union branches into a location; show only the recipe's own keys.
     return isinstance(key, int) or (
         isinstance(key, str) and key.isidentifier() and key not in ("float", "int", "str", "bool")
     )
-
-
-def _say(error: Mapping, known: tuple[list[str], list[str]], old: Mapping[str, str]) -> str:
-    """Return what a pydantic error means to somebody who writes a recipe; `old` names have new ones."""
-    kind, context = error["type"], error.get("ctx", {})
-    try:
-        received = f". Received: {error['input']!r}"
-    except ValueError:
-        received = ". Received: an integer of thousands of digits"
-    if kind == "extra_forbidden":
-        wrong = deprecations.intended(str(error["loc"][-1]), old)
-        for keys in known:
-            by_last = {k.rpartition(".")[2]: k for k in reversed(keys)}
-            if hint := did_you_mean(wrong, by_last):
-                for last, full in by_last.items():
-                    hint = hint.replace(f" {last}?", f" {full}?").replace(f" {last} or", f" {full} or")
-                return f"unknown key{hint}"
-        beside = sorted(k.rpartition(".")[2] for k in known[0])
-        return f"unknown key; known: {', '.join(beside) or 'none, but for name'}"
-    if kind == "missing":
-        return "wanted, not given"
-    if kind == "literal_error":
-        return f"{context['expected']} is wanted{received}"
-    if kind == "value_error":
-        return f"{context['error']}{received}"
-    return f"{error['msg'].replace('Input should', 'should')}{received}"
 
 
 def to_yaml(values: Mapping, stream) -> None:

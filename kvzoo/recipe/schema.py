@@ -1,55 +1,52 @@
-"""What a recipe may say: its fixed keys as pydantic models, and options of registered things.
+"""Schema of recipes: the fixed keys as pydantic models, and the options of registered things.
 
-Every key of a recipe is defined here, but for the options of models, losses, sources, samplers and
+Every key of a recipe is defined here, except the options of models, losses, sources, samplers and
 callbacks (in their specs) and of Keras's optimizers and schedules (keras_names.py).
 """
 
 import functools
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
-    create_model,
     field_validator,
     model_validator,
 )
 
-from kvzoo.registry import Option
+from kvzoo import catalog
+from kvzoo.options import STRICT
+from kvzoo.registry import TaskSpec
 
 Named = dict[str, Any]
 
-ADDRESSES = ("http://", "https://", "s3://")  # paths that are none of this machine's
+ADDRESSES = ("http://", "https://", "s3://")  # of remote paths
 
 
 class Section(BaseModel):
-    """A part of a recipe: unknown keys and wrong types are errors."""
+    """A section of a recipe: unknown keys and wrong types are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(**STRICT)
 
 
 class Data(Section):
-    """Keys of `data`, beside the options of its source."""
+    """Keys of `data`, in addition to the options of its source."""
 
     source: Annotated[str, Field(description="where videos come from: a registered source")]
-    group: Annotated[str | None, Field(description="regular expression; what it finds in a path may not be split")] = (
-        None
-    )
+    group: Annotated[
+        str | None, Field(description="regular expression for the part of a path that must stay in one split")
+    ] = None
     validation: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | list[str],
-        Field(description="share of the groups held out, or their names"),
+        Field(description="fraction of the groups to hold out, or their names"),
     ] = 0.2
-    fps: Annotated[float | None, Field(gt=0, description="frames a second to resample to")] = None
+    fps: Annotated[float | None, Field(gt=0, description="frames per second to resample to")] = None
     short: Annotated[
-        Literal["drop", "repeat_last", "loop"], Field(description="what becomes of videos shorter than needed")
+        Literal["drop", "repeat_last", "loop"], Field(description="how to treat videos that are too short")
     ] = "drop"
-    sampler: Annotated[
-        Named | None, Field(description="cuts a video into an example; the loss's own when left out")
-    ] = None
+    sampler: Annotated[Named | None, Field(description="cuts a video into examples; by default the loss's own")] = None
 
     @field_validator("group")
     @classmethod
@@ -65,37 +62,44 @@ class Data(Section):
 
 
 class FineTuning(Section):
-    """Keys of `model`, beside the options of the model itself."""
+    """Keys of `model`, in addition to the options of the model."""
 
     weights: Annotated[
         str | None,
-        Field(description="run folder or .keras file; layers of the same name and shape begin with its weights"),
+        Field(description="run folder or .keras file; layers of the same name and shape start with its weights"),
     ] = None
     trainable: Annotated[
-        Literal["all", "head"], Field(description="which layers learn; head: those after the layer of features")
+        Literal["all", "head"], Field(description="which layers to train; head: those after the feature layer")
     ] = "all"
 
 
-# Endings of metrics' names of which more is better, and of which less is.
-HIGHER = ("psnr", "ssim", "accuracy", "diversity")
-LOWER = ("loss", "l1", "mse", "error", "entropy")
+def mode_of(name: str, mode: str = "auto", task: TaskSpec | None = None) -> str:
+    """Return "max" if a higher value of a metric is better, else "min": `mode`, or by the name if it is "auto".
 
-
-def mode_of(name: str, mode: str = "auto") -> str:
-    """Return "max" where a higher value of a metric is better, "min" where a lower one is; `mode` if it says.
+    Args:
+        name: a column of history.csv.
+        mode: "auto", "min" or "max".
+        task: of the run, whose figures count first.
 
     Raises:
-        ValueError: neither the mode nor the name tells.
+        ValueError: the mode is "auto" and no figure of that name is known.
+
+    Example:
+
+        >>> from kvzoo.recipe.schema import mode_of
+        >>> mode_of("val_psnr"), mode_of("loss"), mode_of("my_score", "max")
+        ('max', 'min', 'max')
     """
     if mode != "auto":
         return mode
-    for found, endings in (("max", HIGHER), ("min", LOWER)):
-        if name.endswith(endings):
-            return found
-    raise ValueError(f"{name}: whether more of it is better cannot be told from its name; mode: min or max says it")
+    if which := catalog.better(name, task):
+        return {"higher": "max", "lower": "min"}[which]
+    raise ValueError(f"{name}: cannot tell from the name whether higher is better; set mode to min or max")
 
 
-Mode = Annotated[Literal["auto", "min", "max"], Field(description="which is better; auto: as the name tells")]
+Mode = Annotated[
+    Literal["auto", "min", "max"], Field(description="whether lower or higher is better; auto: by the name")
+]
 
 
 def _tells_its_mode(section):
@@ -104,7 +108,7 @@ def _tells_its_mode(section):
 
 
 class Best(Section):
-    """Keys of `fit.best`; the metric's name alone will do."""
+    """Keys of `fit.best`; the metric's name alone is enough."""
 
     monitor: Annotated[str, Field(description="a column of history.csv, such as val_psnr")]
     mode: Mode = "auto"
@@ -112,14 +116,14 @@ class Best(Section):
 
 
 class EarlyStopping(Section):
-    """Keys of `fit.early_stopping`, as keras.callbacks.EarlyStopping has them; its epochs are intervals of sample_every."""
+    """Keys of `fit.early_stopping`, those of keras.callbacks.EarlyStopping; an epoch is an interval of sample_every."""
 
     monitor: Annotated[str, Field(description="a column of history.csv")] = "val_loss"
-    min_delta: Annotated[float, Field(ge=0, description="less than this is no improvement")] = 0.0
-    patience: Annotated[int, Field(ge=0, description="intervals without improvement before it stops")] = 0
+    min_delta: Annotated[float, Field(ge=0, description="smallest change that counts as an improvement")] = 0.0
+    patience: Annotated[int, Field(ge=0, description="intervals without improvement before training stops")] = 0
     mode: Mode = "auto"
-    baseline: Annotated[float | None, Field(description="what has to be improved on")] = None
-    start_from_epoch: Annotated[int, Field(ge=0, description="intervals before it begins to watch")] = 0
+    baseline: Annotated[float | None, Field(description="value to improve on")] = None
+    start_from_epoch: Annotated[int, Field(ge=0, description="intervals before monitoring begins")] = 0
     _tells = model_validator(mode="after")(_tells_its_mode)
 
 
@@ -128,12 +132,12 @@ class Fit(Section):
 
     steps: Annotated[PositiveInt | None, Field(description="training steps")] = None
     epochs: Annotated[PositiveInt | None, Field(description="passes over the training videos, instead of steps")] = None
-    batch_size: Annotated[PositiveInt, Field(description="examples a step")] = 16
-    optimizer: Annotated[Named | None, Field(description="a Keras optimizer; the model's own when left out")] = None
+    batch_size: Annotated[PositiveInt, Field(description="examples per step")] = 16
+    optimizer: Annotated[Named | None, Field(description="a Keras optimizer; by default the model's own")] = None
     l2: Annotated[
-        float | None, Field(ge=0, description="times the weight, added to the gradient (torch's weight_decay)")
+        float | None, Field(ge=0, description="factor of the weights added to the gradient (torch's weight_decay)")
     ] = None
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, noise and data")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="seed for weights, noise and data")] = 0
     precision: Annotated[
         Literal["float32", "mixed_float16", "mixed_bfloat16"], Field(description="Keras's dtype policy")
     ] = "float32"
@@ -144,20 +148,20 @@ class Fit(Section):
         PositiveInt, Field(description="steps between samples, validations and rows of history")
     ] = 200
     checkpoint_every: Annotated[PositiveInt, Field(description="steps between checkpoints")] = 200
-    keep: Annotated[PositiveInt, Field(description="checkpoints that stay: the last ones")] = 3
-    best: Annotated[Best | None, Field(description="a metric; the checkpoint where it was best stays too")] = None
+    keep: Annotated[PositiveInt, Field(description="number of latest checkpoints to keep")] = 3
+    best: Annotated[Best | None, Field(description="a metric; its best checkpoint is kept too")] = None
     early_stopping: Annotated[
-        EarlyStopping | None, Field(description="stops where a metric gets no better; Keras's own settings")
+        EarlyStopping | None, Field(description="stop when a metric no longer improves; Keras's settings")
     ] = None
     validation_freq: Annotated[PositiveInt, Field(description="intervals of sample_every between validations")] = 1
-    validation_clips: Annotated[PositiveInt, Field(description="held-out examples that each validation reads")] = 128
+    validation_clips: Annotated[PositiveInt, Field(description="held-out examples per validation")] = 128
 
     @field_validator("precision", mode="before")
     @classmethod
     def _keeps_weights(cls, precision: Any) -> Any:
         if precision in ("float16", "bfloat16"):
             raise ValueError(
-                f"'float32', 'mixed_float16' or 'mixed_bfloat16' is required: weights in {precision} lose small updates, "
+                f"must be 'float32', 'mixed_float16' or 'mixed_bfloat16': weights in {precision} lose small updates; "
                 f"mixed_{precision} computes in it and keeps weights in float32"
             )
         return precision
@@ -177,12 +181,12 @@ class RecipeModel(Section):
     fit: Annotated[Fit, Field(description="how the model is trained")]
     callbacks: Annotated[list[Named], Field(description="registered callbacks and their options")] = []
     track: Annotated[
-        list[Literal["tensorboard"]], Field(description="where figures go too; a plugin's tracker is a callback")
+        list[Literal["tensorboard"]], Field(description="where else to write figures; a plugin's tracker is a callback")
     ] = []
 
 
 class Lock(BaseModel):
-    """What a run's lock file says of the run; anything more is for people to read."""
+    """The record of a run in its recipe lock; further keys are for people to read."""
 
     model_config = ConfigDict(strict=True)
 
@@ -191,68 +195,6 @@ class Lock(BaseModel):
     classes: list[str] | None = None
     videos: dict[str, int | dict[str, int | float]] = {}
     origins: dict[str, str] = {}
-
-
-_TYPES = {
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "str": str,
-    "path": str,
-    "size": Any,
-    "list[int]": list[int],
-    "list[float]": list[float],
-    "list[str]": list[str],
-    "dict[str, float]": dict[str, float],
-}
-
-
-def _size(option: Option) -> BeforeValidator:
-    """Return the check of an integer or a pair of them; a pair becomes a list, as in YAML."""
-    limits = (
-        f"of at least {option.minimum}" if option.minimum is not None else "",
-        f"divisible by {option.multiple_of}" if option.multiple_of else "",
-    )
-    legal = (
-        f"an integer or [height, width]{', ' if any(limits) else ''}{' and '.join(filter(None, limits))}, is required"
-    )
-
-    def check(value: Any) -> Any:
-        pair = isinstance(value, (list, tuple))
-        sides = list(value) if pair else [value]
-        fits = len(sides) == 1 + pair and all(
-            type(side) is int
-            and (option.minimum is None or side >= option.minimum)
-            and side % (option.multiple_of or 1) == 0
-            for side in sides
-        )
-        if not fits:
-            raise ValueError(legal)
-        return sides if pair else value
-
-    return BeforeValidator(check)
-
-
-def _field(option: Option) -> tuple[Any, Any]:
-    """Return the pydantic type and default of an option."""
-    kind: Any = _TYPES[option.type]
-    if option.choices is not None:
-        kind = Literal[tuple(option.choices)]
-    limits = {"ge": option.minimum, "le": option.maximum, "multiple_of": option.multiple_of}
-    limits = {k: v for k, v in limits.items() if v is not None}
-    if option.type == "size":
-        kind, limits = Annotated[Any, _size(option)], {}
-    if limits and option.type in ("list[int]", "list[float]"):
-        kind, limits = list[Annotated[get_args(kind)[0], Field(**limits)]], {}
-    kind = Annotated[kind, Field(description=option.help, **limits)]
-    if option.required:
-        return kind, ...
-    return (kind | None if option.default is None else kind), option.default
-
-
-def options_model(name: str, options: Mapping[str, Option], base: type[Section] = Section) -> type[Section]:
-    """Return the pydantic model of a registered thing's options."""
-    return create_model(name, __base__=base, **{key: _field(option) for key, option in options.items()})
 
 
 @functools.cache

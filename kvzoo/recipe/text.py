@@ -1,7 +1,7 @@
-"""Recipe text to plain values, with the place that each value came from.
+"""Parse recipe text to plain values and record the origin of each value.
 
 YAML 1.2, safely: mappings, lists and scalars only. Tags are refused (a recipe is data), and so are
-anchors, because an alias of an alias can grow without bound.
+anchors, because aliases of aliases can grow without bound.
 """
 
 import warnings
@@ -19,7 +19,7 @@ LARGEST_RECIPE = 1_000_000  # bytes; a lock file has a few thousand
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value came from: a file with line and column (from 1), or something else by name."""
+    """Origin of a value: a file with line and column (from 1), or something else by name."""
 
     where: str
     line: int = 0
@@ -40,13 +40,13 @@ class Tree:
     origins: dict[Keys, Origin]
 
     def origin(self, keys: Keys) -> Origin:
-        """Return the origin of a value, or that of the nearest thing around it."""
+        """Return the origin of a value, or of its nearest ancestor that has one."""
         while keys and keys not in self.origins:
             keys = keys[:-1]
         return self.origins.get(keys, DEFAULT)
 
     def put(self, keys: Keys, value: Any, origin: Origin) -> None:
-        """Set a value, making the mappings on the way; what stood there before is forgotten."""
+        """Set a value, creating the mappings that contain it; an earlier value is replaced."""
         node = self.values
         for i, key in enumerate(keys[:-1]):
             inner = node.get(key) if isinstance(node, dict) else None
@@ -59,13 +59,13 @@ class Tree:
         self.origins.update({(*keys, *inner): origin for inner in _paths(value)})
 
     def drop_origins(self, keys: Keys) -> None:
-        """Forget the origins of a value and of all that is in it."""
+        """Remove the origins of a value and of everything in it."""
         for known in [k for k in self.origins if k[: len(keys)] == keys]:
             del self.origins[known]
 
 
 def dotted(keys: Keys) -> str:
-    """Return keys as the command line writes them: fit.optimizer.name, callbacks.0."""
+    """Return keys in dotted form: fit.optimizer.name, callbacks.0."""
     return ".".join(str(key) for key in keys)
 
 
@@ -73,7 +73,7 @@ def read(path: Path) -> Tree:
     """Read a recipe file.
 
     Raises:
-        InputError: it cannot be read, is not YAML, or is more than plain data.
+        InputError: the file cannot be read, is not YAML, or contains more than plain data.
     """
     try:
         if path.stat().st_size > LARGEST_RECIPE:
@@ -90,7 +90,7 @@ def parse(text: str, where: str) -> Tree:
     """Parse recipe text; `where` names it in errors."""
     value, origins = _parse(text, where)
     if not isinstance(value, dict):
-        raise InputError(f"{where}:1:1: a recipe is a mapping of keys to values. Received: {type(value).__name__}")
+        raise InputError(f"{where}:1:1: a recipe must be a mapping of keys to values. Received: {type(value).__name__}")
     return Tree(value, origins)
 
 
@@ -100,16 +100,22 @@ def parse_value(text: str, where: str) -> Any:
 
 
 def parse_pairs(texts: Iterable[str], flag: str, example: str) -> dict[str, Any]:
-    """Parse what a flag of the command line was given: "key=value" strings, values in YAML.
+    """Parse the values of a command-line option: "key=value" strings with values in YAML.
 
     Raises:
-        InputError: one has no key or no "=", or its value is not YAML; `flag` and `example` say what is wanted.
+        InputError: one has no key or no "=", or its value is not YAML; the message names `flag` and `example`.
+
+    Example:
+
+        >>> from kvzoo.recipe.text import parse_pairs
+        >>> parse_pairs(["videos=4", "cameras=varied"], "-o", "videos=4")
+        {'videos': 4, 'cameras': 'varied'}
     """
     pairs = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise InputError(f"{flag} {text}: key=value is wanted, such as {example}")
+            raise InputError(f"{flag} {text}: must be key=value, such as {example}")
         pairs[key.strip()] = parse_value(value, f"{flag} {text}")
     return pairs
 
@@ -122,7 +128,7 @@ def _parse(text: str, where: str) -> tuple[Any, dict[Keys, Origin]]:
     origins: dict[Keys, Origin] = {}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of anchors given twice: any anchor is refused below
+            warnings.simplefilter("ignore")  # about duplicate anchors: any anchor is refused below
             node = yaml.compose(text)
         value = None if node is None else _construct(node, (), origins, where, yaml.constructor)
     except MarkedYAMLError as error:
@@ -132,7 +138,7 @@ def _parse(text: str, where: str) -> tuple[Any, dict[Keys, Origin]]:
     except YAMLError as error:
         raise InputError(f"{where}: not YAML: {str(error).splitlines()[0]}") from None
     except RecursionError:
-        raise InputError(f"{where}: not a recipe: nested too deep") from None
+        raise InputError(f"{where}: not a recipe: nested too deeply") from None
     except ValueError as error:
         if isinstance(error, InputError):
             raise
@@ -156,9 +162,9 @@ def _construct(node, keys: Keys, origins: dict[Keys, Origin], where: str, constr
             key = _construct(key_node, (*keys, "?"), {}, where, constructor)
             at = Origin(where, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if not isinstance(key, str):
-                raise InputError(f"{at}: keys are words. Received: {key!r}")
+                raise InputError(f"{at}: keys must be strings. Received: {key!r}")
             if key in mapping:
-                raise InputError(f"{at}: {dotted((*keys, key))}: given twice")
+                raise InputError(f"{at}: {dotted((*keys, key))}: duplicate key")
             origins[(*keys, key)] = at
             mapping[key] = _construct(value_node, (*keys, key), origins, where, constructor)
         return mapping

@@ -6,9 +6,7 @@ array carries a checksum, so that a damaged file is noticed.
 
 import json
 import logging
-import os
 import re
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -17,8 +15,8 @@ import numpy as np
 
 from kvzoo import deprecations
 from kvzoo.errors import InputError
-from kvzoo.media.clips import written_whole
-from kvzoo.run.folder import found, writing
+from kvzoo.files import copy_whole, writing, written_whole
+from kvzoo.run.folder import found
 
 log = logging.getLogger("kvzoo")
 
@@ -38,11 +36,8 @@ def save(folder: Path, model: keras.Model, step: int, record: dict, keep: int = 
     path = folder / f"step-{step:08d}.npz"
     arrays = {f"{i:05d}:{_path(v)}": _to_numpy(v) for i, v in enumerate(_variables(model))}
     text = json.dumps({**record, "step": step})
-    with writing(path), written_whole(path) as beside, open(beside, "wb") as file:
+    with writing(path), written_whole(path, durable=True) as temporary, open(temporary, "wb") as file:
         np.savez(file, record=np.frombuffer(text.encode(), np.uint8), **arrays)
-        # A power cut after the renaming must not leave a name without its bytes.
-        file.flush()
-        os.fsync(file.fileno())
     for old in found(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
@@ -51,12 +46,8 @@ def save(folder: Path, model: keras.Model, step: int, record: dict, keep: int = 
 def keep_best(path: Path) -> None:
     """Keep a checkpoint as the best one, whatever becomes of the last ones."""
     best = path.with_name(BEST)
-    with writing(best), written_whole(best) as beside:
-        beside.unlink(missing_ok=True)
-        try:
-            os.link(path, beside)
-        except OSError:  # a file system without links
-            shutil.copyfile(path, beside)
+    with writing(best):
+        copy_whole(path, best)
 
 
 def read_newest(folder: Path, aside: bool = False) -> tuple[dict, dict[str, np.ndarray]] | None:

@@ -25,7 +25,16 @@ def dataset(
             `validation` says so.
 
     Raises:
-        InputError: an unknown source or option, or nothing usable.
+        InputError: an unknown source or option, or no usable video.
+
+    Example:
+
+        >>> import kvzoo
+        >>> model = kvzoo.get("gru_ae", frames=3, image_size=16, latent_dim=8, units=12, width=4)
+        >>> batches = kvzoo.dataset("moving_shapes", model, batch_size=2, seed=1, videos=4)
+        >>> (clips,) = next(iter(batches))
+        >>> clips.shape, str(clips.dtype)
+        ((2, 3, 16, 16, 1), 'uint8')
     """
     section = {"source": source} if isinstance(source, str) else dict(source)
     loss = catalog.LOSSES.get(model.loss_name)

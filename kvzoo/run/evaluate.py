@@ -1,22 +1,16 @@
 """What a run's model is worth: figures on clips that it has not seen, and the conditions they hold under."""
 
-import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kvzoo import catalog
 from kvzoo.errors import InputError
 from kvzoo.recipe.resolve import Recipe, check_data
-from kvzoo.run.evaluators import CLIPS, EVALUATORS, Asked, add_speed_baselines, speediness
+from kvzoo.registry import TaskSpec
 from kvzoo.run.folder import RunFolder
-
-if TYPE_CHECKING:
-    from kvzoo.data.pipeline import Clips
-    from kvzoo.run.speed_baselines import Features
-
-CACHE_BYTES = 64 << 20  # of decoded frames: examples lie side by side, and no frame is read twice
+from kvzoo.tasks.measured import Asked
 
 
 @dataclass(frozen=True)
@@ -48,48 +42,55 @@ def evaluate(
         run: a run folder.
         data: keys of a recipe's `data` laid over the run's own, such as {"path": "new_clips"}; all that they
             name is then evaluated.
-        clips: how many examples at most; the same ones for the same data and seed. As many as CLIPS says for the
-            kind of model when None.
+        clips: how many examples at most; the same ones for the same data and seed. As many as the task says when None.
         asked: of generators only.
 
     Raises:
-        InputError: no run, no model yet, a kind of model without an evaluation, unknown keys of data, nothing
-            held out, no data.
+        InputError: no run, no model yet, a task without an evaluation, unknown keys of data, nothing held out, no
+            data.
+
+    Example:
+
+        >>> import kvzoo
+        >>> evaluation = kvzoo.evaluate("runs/latest", clips=2)
+        >>> evaluation.metrics["psnr"] > 0, evaluation.conditions["clips"]
+        (True, 2)
     """
     asked = asked or Asked()
     recipe, section = check(run, data, asked)
-    kind = recipe.model_spec.kind
-    clips = CLIPS[kind] if clips is None else clips
+    spec = catalog.task_of(recipe.model_spec, recipe.loss_spec)
+    clips = spec.clips if clips is None else clips
     if clips < 1:
         raise InputError(f"clips: at least 1 is wanted. Received: {clips}")
     from kvzoo import zoo
     from kvzoo.data.pipeline import open_data
     from kvzoo.run.fit import fingerprint
-    from kvzoo.run.speed_baselines import Features
+    from kvzoo.tasks.base import Examples, task_of
 
     # One precision for all runs, whatever they were trained in.
     model = zoo.load(run, precision="float32")
     classes = recipe.lock.get("classes", model.wanted_classes)
     opened = open_data(section, model.clip_shapes, recipe["fit"]["seed"], classes)
     part = opened.training if data else opened.validation
-    evaluator = EVALUATORS[kind] if recipe["loss"]["name"] != "binary_speed" else speediness
-    # Other data says nothing of what the run was trained on, which the baselines are fitted on.
-    beside_baselines = evaluator is speediness and not data
+    task = task_of(model)
     parts = {"": part} | {f"test_{name}_": test for name, test in opened.tests.items()}
-    features = {prefix: Features() for prefix in parts} if beside_baselines else {}
-    examples = {prefix: Examples(each, clips, features.get(prefix)) for prefix, each in parts.items()}
+    # Other data says nothing of what the run was trained on, which the baselines are fitted on.
+    training = None if data else task.features()
+    features = {} if training is None else {prefix: task.features() for prefix in parts}
+    examples = {
+        prefix: Examples(each, clips, features[prefix].add if features else None) for prefix, each in parts.items()
+    }
     batch_size = recipe["fit"]["batch_size"]
-    measured = evaluator(model, part, examples[""], batch_size, asked)
-    for name, test in opened.tests.items():
-        found = evaluator(model, test, examples[f"test_{name}_"], batch_size, asked)
-        for metric, value in found.metrics.items():
-            measured.metrics[f"test_{name}_{metric}"] = value
-            measured.measures[f"test_{name}_{metric}"] = f"the same of the test set {name}"
-    if beside_baselines:
-        training = Features()
+    measured = {
+        prefix: task.evaluate(model, each, examples[prefix], batch_size, asked) for prefix, each in parts.items()
+    }
+    metrics = {f"{prefix}{name}": value for prefix, each in measured.items() for name, value in each.metrics.items()}
+    more_conditions = dict(measured[""].conditions)
+    if features:
         for batch in Examples(opened.training, clips).batches(batch_size):
             training.add(*batch)
-        add_speed_baselines(measured, training, features)
+        figures, more_conditions["baselines"] = task.fit_baselines(training, features)
+        metrics |= {f"{prefix}{name}": value for prefix, each in figures.items() for name, value in each.items()}
 
     rates = sorted({video.fps for video in part.videos})
     conditions = {
@@ -107,69 +108,26 @@ def evaluate(
         "fps": " to ".join(f"{rate:g}" for rate in dict.fromkeys((rates[0], rates[-1]))),
         "short": section["short"],
         **({"classes": list(part.classes)} if part.classes else {}),
-        **measured.conditions,
+        **more_conditions,
         **{
             f"test_{name}": f"{examples[f'test_{name}_'].count} clips of {len(test.videos)} videos, "
             f"source {section['tests'][name]['source']}, fingerprint {test.source.fingerprint()}"
             for name, test in opened.tests.items()
         },
         "precision": "float32",
-        "measures": measured.measures,
+        "measures": _meanings(spec, metrics, opened.tests),
     }
     warning = _reused(recipe, section) if data else _changed(recipe, conditions["fingerprint"])
-    return Evaluation(measured.metrics, conditions | ({"warning": warning} if warning else {}), measured.frames)
-
-
-class Examples:
-    """Fixed examples of one part that are read as they are measured, and never all held.
-
-    Args:
-        part: of the data.
-        limit: examples at most.
-        features: what the baselines need of the examples is added here as they go by.
-
-    Attributes:
-        count: clips that the last pass read.
-    """
-
-    def __init__(self, part: "Clips", limit: int, features: "Features | None" = None):
-        from kvzoo.data.pipeline import FixedExamples
-
-        part.source.cache_bytes = CACHE_BYTES
-        self._part, self._fixed, self._features = part, FixedExamples(part, limit), features
-        self._digest, self.count = hashlib.sha256(), 0
-
-    def batches(self, size: int) -> Iterator[tuple]:
-        """Yield the examples as uint8 arrays, with their labels where they have some, in batches of `size`.
-
-        Raises:
-            InputError: none decodes.
-        """
-        self._digest, self.count = hashlib.sha256(), 0
-        for batch in self._fixed.batches(size):
-            self._digest.update(batch[0])
-            self.count += len(batch[0])
-            if self._features:
-                self._features.add(*batch)
-            yield batch
-
-    def pixels(self) -> str:
-        """Return a hash over all first clips, then all second ones, of the examples that the last pass read."""
-        for place in range(1, len(self._part.shapes)):
-            # One pass cannot give the order; what it takes is less than what measuring takes.
-            for batch in self._fixed.batches(1):
-                self._digest.update(batch[place])
-        return self._digest.hexdigest()[:16]
+    return Evaluation(metrics, conditions | ({"warning": warning} if warning else {}), measured[""].frames)
 
 
 def check(
     run: str | os.PathLike, data: Mapping[str, Any] | None = None, asked: Asked | None = None, verb: str = "evaluate"
 ) -> tuple[Recipe, dict]:
     """Return a run's recipe and the `data` section to evaluate; refuses what can be refused without Keras."""
-    kinds = ("reconstructor",) if verb == "compare" else EVALUATORS
-    recipe = RunFolder(run).trained(verb, kinds, check_paths=not data)
+    recipe = RunFolder(run).trained(verb, check_paths=not data)
     if asked and asked.judge is not None:
-        _check_judge(recipe, RunFolder(asked.judge).trained("--judge", ("classifier",)))
+        _check_judge(recipe, RunFolder(asked.judge).trained("--judge"))
     if data:
         return recipe, laid_over(recipe, data)
     if not recipe["data"]["validation"]:
@@ -198,6 +156,15 @@ def laid_over(recipe: Recipe, data: Mapping[str, Any]) -> dict:
     if "path" in data:
         kept.pop("csv", None)  # It lists what is in the other folder.
     return check_data({**kept, "group": None, **data, "validation": 0.0, "tests": {}}, recipe.loss_spec)
+
+
+def _meanings(task: TaskSpec, metrics: Iterable[str], tests: Iterable[str]) -> dict[str, str]:
+    """Return what each figure says, with its unit."""
+    figures = {figure.name: figure.meaning for figure in task.figures}
+    figures |= {spec.name: spec.figure.meaning for spec in catalog.metrics_of(task)}
+    tests = {f"test_{test}_{name}": f"the same of the test set {test}" for test in tests for name in figures}
+    meanings = {**figures, **tests}
+    return {name: meanings.get(name, "") for name in metrics}
 
 
 def _of_source(section: dict) -> dict[str, str]:

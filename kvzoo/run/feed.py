@@ -1,12 +1,15 @@
 """How a run's examples come to `fit` and `evaluate`: as Grain's on JAX and PyTorch, through tf.data on TensorFlow."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import grain
 import keras
 
-from kvzoo.data.pipeline import FixedExamples
+from kvzoo.data.pipeline import Clips, FixedExamples, batches
+from kvzoo.errors import InputError
+
+HOLD = 256 << 20  # bytes of each part's validation examples that stay in memory; more are read again every time
 
 
 class Feed:
@@ -144,3 +147,25 @@ class _Pass(grain.DatasetIterator):
 
     def set_state(self, state: dict) -> None:
         raise NotImplementedError("a validation is not resumed within")
+
+
+def held_out(clips: Clips, settings: Mapping) -> HeldOutExamples:
+    """Return the examples of a part that every validation reads."""
+    return HeldOutExamples(FixedExamples(clips, settings["validation_clips"], HOLD), settings["batch_size"])
+
+
+def training(clips: Clips, batch_size: int, seed: int, start: int) -> TrainingExamples:
+    """Return the endless examples of a run from step `start` on.
+
+    Raises:
+        InputError: `data.reader` is tfio, and the backend is not TensorFlow.
+    """
+    if getattr(clips.source, "reader", "native") == "tfio":
+        if keras.backend.backend() != "tensorflow":
+            raise InputError(f"data.reader: tfio wants KERAS_BACKEND=tensorflow, this is {keras.backend.backend()}")
+        from kvzoo.run.tfio import stream
+
+        dataset = stream(clips, batch_size, seed, start)
+    else:
+        dataset = batches(clips, batch_size, seed, start=start)
+    return TrainingExamples(dataset, clips.sampler.sizes_vary)

@@ -1,47 +1,23 @@
 """The run folder: where everything that one fit makes lies. Needs no Keras."""
 
-import errno
 import json
 import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from kvzoo import catalog
 from kvzoo.errors import InputError
-from kvzoo.files import Locked, WriterLock, leftovers, written_whole
+from kvzoo.files import Locked, WriterLock, leftovers, link_whole, writing, written_whole
 from kvzoo.recipe.resolve import Recipe, load, to_yaml
 
 LOCK = "recipe.lock.yaml"
 BEST = "best.keras"
 STATES = ("running", "done", "interrupted", "failed", "killed", "unknown")
-
-
-class WriteError(OSError):
-    """A file of a run cannot be written: `filename` and `strerror` tell which one and why."""
-
-
-@contextmanager
-def writing(path: str | os.PathLike) -> Iterator[None]:
-    """Turn the errors of a write to `path` into a WriteError, so that no other error is taken for one.
-
-    Raises:
-        WriteError: the disk is full, gone or read-only.
-    """
-    try:
-        yield
-    except WriteError:
-        raise
-    except Exception as error:
-        # h5py raises a RuntimeError, or an OSError without a number.
-        in_text = re.search(r"errno = (\d+)", str(error))
-        if not isinstance(error, OSError) and not in_text:
-            raise
-        number = getattr(error, "errno", None) or (int(in_text[1]) if in_text else errno.EIO)
-        raise WriteError(number, os.strerror(number), str(path)) from error
 
 
 @dataclass(frozen=True)
@@ -118,17 +94,18 @@ class RunFolder:
             raise InputError(f"{self.path}: not a run folder: no {LOCK} in it")
         return load(self.path / LOCK, overrides, check_paths=check_paths)
 
-    def trained(self, verb: str, kinds: Iterable[str], check_paths: bool = False) -> Recipe:
-        """Return the recipe of a run that has a model, for a verb that fits some kinds of model.
+    def trained(self, verb: str, check_paths: bool = False) -> Recipe:
+        """Return the recipe of a run that has a model, for a verb, or an option, that serves its task.
 
         Raises:
-            InputError: the folder is no run, its model is of another kind, or there is none yet.
+            InputError: the folder is no run, its task is none that the verb serves, or there is no model yet.
         """
         recipe = self.recipe(check_paths=check_paths)
-        spec = recipe.model_spec
-        if spec.kind not in kinds:
+        task = catalog.task_of(recipe.model_spec, recipe.loss_spec)
+        if verb.lstrip("-") not in task.apps:
+            tasks = ", ".join(catalog.serving(verb.lstrip("-")))
             raise InputError(
-                f"{self.path}: {spec.name} is a {spec.kind}; {verb} fits these kinds of model: {', '.join(kinds)}"
+                f"{self.path}: {recipe.model_spec.name} was trained for {task.name}; {verb} is for {tasks}"
             )
         if self.model == self.best and not self.best.is_file():
             raise InputError(f"{self.path}: no {BEST}; it is kept where fit.best names a metric")
@@ -158,19 +135,19 @@ class RunFolder:
 
     def note(self, state: str, step: int, steps: int, message: str = "") -> None:
         """Write down how far the run is."""
-        noted = State(state, step, steps, message, os.getpid(), socket.gethostname(), time.time())
+        now = State(state, step, steps, message, os.getpid(), socket.gethostname(), time.time())
         path = self.path / "state.json"
-        with writing(path), written_whole(path) as beside:
-            beside.write_text(json.dumps(asdict(noted), indent=2) + "\n", encoding="utf-8")
+        with writing(path), written_whole(path) as temporary:
+            temporary.write_text(json.dumps(asdict(now), indent=2) + "\n", encoding="utf-8")
 
     def state(self) -> State:
         """Return how far the run is: what was noted, where no process that should have noted more is gone."""
-        noted = self._noted()
+        last = self._noted()
         step = max([step_of(f) for f in self.saved()], default=0)
-        if noted.state == "unknown" or (noted.state == "running" and not self._writer.holder()):
-            state = "killed" if noted.state == "running" else "unknown"
-            return State(state, step, noted.steps, noted.message, noted.pid, noted.host, noted.time)
-        return noted
+        if last.state == "unknown" or (last.state == "running" and not self._writer.holder()):
+            state = "killed" if last.state == "running" else "unknown"
+            return State(state, step, last.steps, last.message, last.pid, last.host, last.time)
+        return last
 
     def saved(self) -> list[Path]:
         """Return the checkpoints, oldest first."""
@@ -179,18 +156,18 @@ class RunFolder:
     def _noted(self) -> State:
         # A file that anybody can edit: what is no state says nothing.
         try:
-            given = json.loads((self.path / "state.json").read_text(encoding="utf-8"))
-            noted = State(**given)
+            record = json.loads((self.path / "state.json").read_text(encoding="utf-8"))
+            state = State(**record)
         except (OSError, ValueError, TypeError, RecursionError):
             return State()
-        numbers = (noted.step, noted.steps or 0, noted.pid or 0, noted.time)
-        if noted.state not in STATES or not all(isinstance(n, (int, float)) for n in numbers):
+        numbers = (state.step, state.steps or 0, state.pid or 0, state.time)
+        if state.state not in STATES or not all(isinstance(n, (int, float)) for n in numbers):
             return State()
-        return State(**{**given, "message": str(noted.message), "host": str(noted.host)})
+        return State(**{**record, "message": str(state.message), "host": str(state.host)})
 
     def write_lock(self, values: dict) -> None:
         path = self.path / LOCK
-        with writing(path), written_whole(path) as beside, open(beside, "w", encoding="utf-8") as file:
+        with writing(path), written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
             file.write("# A resolved recipe: `kvzoo fit` takes it and makes this run again.\n")
             to_yaml(values, file)
 
@@ -214,20 +191,20 @@ def planned(recipe_name: str, out: str | os.PathLike | None) -> Path:
     if out is not None:
         path = Path(out)
         try:
-            held = os.listdir(path)
+            names = os.listdir(path)
         except FileNotFoundError:
-            held = []
+            names = []
         except NotADirectoryError:
             raise InputError(f"--out {path}: is {'a file' if os.path.isfile(path) else 'in a file'}") from None
         except OSError as error:
             raise InputError(f"--out {path}: cannot be written to: {error.strerror}") from None
-        if LOCK in held:
+        if LOCK in names:
             raise InputError(f"--out {path}: holds a run already; `kvzoo resume {path}` goes on with it")
-        if held:
+        if names:
             raise InputError(f"--out {path}: is not empty")
     else:
-        taken = re.compile(re.escape(recipe_name) + r"-(\d+)")
-        numbers = [int(m[1]) for f in Path("runs").glob("*") if (m := taken.fullmatch(f.name))]
+        number = re.compile(re.escape(recipe_name) + r"-(\d+)")
+        numbers = [int(m[1]) for f in Path("runs").glob("*") if (m := number.fullmatch(f.name))]
         path = Path("runs") / f"{recipe_name}-{max(numbers, default=0) + 1}"
     parent = path.absolute()
     while not os.path.exists(parent):
@@ -251,9 +228,9 @@ def create(path: Path) -> RunFolder:
     except FileExistsError:
         raise InputError(f"--out {path}: another run has just begun there") from None
     except OSError as error:
-        for made in (folder.samples, folder.checkpoints, *([folder.path] if new else [])):
+        for new_folder in (folder.samples, folder.checkpoints, *([folder.path] if new else [])):
             with suppress(OSError):
-                made.rmdir()
+                new_folder.rmdir()
         raise InputError(f"--out {path}: cannot be written to: {error.strerror}") from None
     folder.take()
     _link_latest(path)
@@ -261,11 +238,7 @@ def create(path: Path) -> RunFolder:
 
 
 def _link_latest(path: Path) -> None:
-    latest, beside = path.parent / "latest", path.parent / ".latest.part"
+    latest = path.parent / "latest"
     if latest.is_symlink() or not latest.exists():
-        try:
-            beside.unlink(missing_ok=True)
-            beside.symlink_to(path.name, target_is_directory=True)
-            beside.replace(latest)
-        except OSError:
-            pass  # A file system without links loses a convenience, not a run.
+        with suppress(OSError):  # A file system without links loses a convenience, not a run.
+            link_whole(path.name, latest)

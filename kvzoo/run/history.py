@@ -1,26 +1,17 @@
 """history.csv: what a run measured, a row an interval. Needs no Keras."""
 
 import csv
+import functools
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from kvzoo import catalog
+from kvzoo.errors import KvzooError
 from kvzoo.media.clips import written_whole
 from kvzoo.recipe.schema import mode_of
+from kvzoo.registry import TaskSpec
 from kvzoo.run.folder import RunFolder, writing
-
-# What metrics' names begin or end with, and the panel that they share.
-PANELS = (
-    ("psnr", "PSNR in dB"),
-    ("g_loss", "loss"),
-    ("d_loss", "loss"),
-    ("loss", "loss"),
-    ("accuracy", "accuracy"),
-    ("g_norm", "gradient norm"),
-    ("d_norm", "gradient norm"),
-)
-# What says best how good a run is, where its recipe does not: the first that it has.
-TELLING = ("val_psnr", "val_accuracy", "val_loss", "diversity", "loss")
 
 
 class History:
@@ -31,13 +22,22 @@ class History:
     """
 
     def __init__(self, folder: RunFolder, upto: float | None = None):
-        self._path = folder.history
+        self._folder, self._path = folder, folder.history
         self.rows: list[dict[str, float]] = []
         if upto is not None and self._path.exists():
             with open(self._path, newline="") as file:
                 rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
             # Rows behind the checkpoint are made again.
             self.rows = [{**r, "step": int(r["step"])} for r in rows if r["step"] <= upto]
+
+    @functools.cached_property
+    def task(self) -> TaskSpec | None:
+        """What the run trains its model for; None where its recipe does not say, as where a plugin is missing."""
+        try:
+            recipe = self._folder.recipe(check_paths=False)
+            return catalog.task_of(recipe.model_spec, recipe.loss_spec)
+        except KvzooError:
+            return None
 
     def add(self, row: dict[str, float]) -> None:
         self.rows.append(row)
@@ -63,10 +63,11 @@ class History:
         """Return the name of a metric, the step after 0 where it was best and its value there.
 
         Args:
-            wanted: {"monitor": …, "mode": …} of a recipe's `fit.best`; the first of TELLING that there is when None.
+            wanted: {"monitor": …, "mode": …} of a recipe's `fit.best`; when None the first that there is of those
+                that say best how good a run of its task is.
             since: a step; earlier rows do not count.
         """
-        name = wanted["monitor"] if wanted else next((n for n in TELLING if n in self.names()), None)
+        name = wanted["monitor"] if wanted else self._telling()
         points = (
             [(step, value) for step, value in zip(*self.curve(name), strict=True) if step >= max(1, since)]
             if name
@@ -74,9 +75,16 @@ class History:
         )
         if not points:
             return None
-        sign = -1 if mode_of(name, wanted["mode"] if wanted else "auto") == "max" else 1
+        sign = self._sign(name, wanted["mode"] if wanted else "auto")
         value, step = min((sign * value, step) for step, value in points)
         return name, step, sign * value
+
+    def _telling(self) -> str | None:
+        columns = self.task.best if self.task else TaskSpec.best
+        return next((name for name in columns if name in self.names()), None)
+
+    def _sign(self, name: str, mode: str) -> int:
+        return -1 if mode_of(name, mode, self.task) == "max" else 1
 
     def stops_early(self, watched: Mapping) -> str | None:
         """Return why the run is to stop, in words; None where it is not.
@@ -85,7 +93,7 @@ class History:
             watched: a recipe's `fit.early_stopping`; it means what keras.callbacks.EarlyStopping makes of it.
         """
         name = watched["monitor"]
-        sign = -1 if mode_of(name, watched["mode"]) == "max" else 1
+        sign = self._sign(name, watched["mode"])
         best, best_at, wait = math.inf, 0, 0
         # The row of step 0 is of no interval.
         for interval, row in enumerate(row for row in self.rows if row["step"]):
@@ -121,10 +129,6 @@ def panels(history: History, tests: Sequence[str]) -> dict[str, dict[str, tuple[
     out: dict[str, dict] = {}
     for name in history.names():
         metric, part = metric_of(name, tests)
-        for ending, unit in PANELS:
-            if metric.startswith(ending) or metric.endswith(ending):
-                out.setdefault(unit, {})[f"{metric}, {part}" if unit != metric else part] = history.curve(name)
-                break
-        else:
-            out.setdefault(metric, {})[part] = history.curve(name)
+        panel = catalog.panel(metric, history.task)
+        out.setdefault(panel, {})[f"{metric}, {part}" if panel != metric else part] = history.curve(name)
     return out

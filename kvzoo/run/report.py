@@ -69,6 +69,7 @@ def write_report(run: RunFolder) -> Path:
         name=run.path.resolve().name,
         recipe=recipe,
         spec=recipe.model_spec,
+        task=history.task,
         state=state,
         state_said=STATES[state.state],
         when=time.strftime("%Y-%m-%d %H:%M", time.localtime(state.time)) if state.time else "",
@@ -128,7 +129,7 @@ def _facts(state: State, history: History, timing: dict) -> list[tuple[str, str,
     if timing.get("wall_s"):
         facts.append(("wall time", duration(timing["wall_s"]), ""))
     if timing.get("step_s"):
-        facts.append(("a step", f"{timing['step_s']:.3g} s", timing.get("device", "")))
+        facts.append(("time per step", f"{timing['step_s']:.3g} s", timing.get("device", "")))
     return facts
 
 
@@ -236,11 +237,11 @@ def _costs(timing: dict) -> list[tuple[str, str]]:
     if timing.get("wall_s"):
         costs.append(("wall time", f"{duration(timing['wall_s'])}, of all processes that trained it, all included"))
     if timing.get("step_s"):
-        costs.append(("a step", f"{timing['step_s']:.3g} s, the median of the intervals"))
+        costs.append(("time per step", f"{timing['step_s']:.3g} s, median of the intervals"))
     if timing.get("waiting") is not None:
         costs.append(("waiting for data", f"{timing['waiting']:.1%} of the time of the steps"))
     if timing.get("peak_memory_mb"):
-        costs.append(("most memory", f"{timing['peak_memory_mb']:,.0f} MiB of main memory"))
+        costs.append(("peak RAM", f"{timing['peak_memory_mb']:,.0f} MiB"))
     return costs
 
 

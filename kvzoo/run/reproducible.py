@@ -7,13 +7,12 @@ from contextlib import contextmanager
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
-from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+
+from kvzoo.kernels import private
 
 _SEEDS, _OPS = threading.RLock(), threading.Lock()
 _runs = 0  # that need deterministic ops
-_before: tuple[bool, int | None] = (False, None)
+_before: tuple[bool | None, int | None] = (None, None)
 
 
 @contextmanager
@@ -28,16 +27,14 @@ def seeded(seed: int):
             restore.append((torch.set_rng_state, torch.get_rng_state()))
             if torch.cuda.is_available() and torch.cuda.is_initialized():
                 restore.append((torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()))
-        for name in (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR):
-            value = global_state.get_global_attribute(name)
-            restore.append((lambda value, name=name: global_state.set_global_attribute(name, value), value))
-        tf_seed = _tf_seed()
+        restore_keras, tf_seed = private.keras_random_state(), _tf_seed()
         keras.utils.set_random_seed(seed)
         try:
             yield
         finally:
             for put_back, state in restore:
                 put_back(state)
+            restore_keras()
             _set_tf_seed(tf_seed)
 
 
@@ -51,12 +48,12 @@ def deterministic_ops():
     if keras.backend.backend() != "tensorflow":
         yield
         return
-    from tensorflow.python.framework import config
+    import tensorflow as tf
 
     with _OPS:
         if not _runs:
-            _before = config.is_op_determinism_enabled(), _tf_seed()
-            config.enable_op_determinism()
+            _before = private.op_determinism(), _tf_seed()
+            tf.config.experimental.enable_op_determinism()
             # Random ops without any seed are errors then.
             _set_tf_seed(0 if _before[1] is None else _before[1])
         _runs += 1
@@ -66,18 +63,14 @@ def deterministic_ops():
         with _OPS:
             _runs -= 1
             if not _runs:
-                if not _before[0]:
-                    config.disable_op_determinism()
+                if _before[0] is False:
+                    private.disable_op_determinism()
                 _set_tf_seed(_before[1])
 
 
 def _tf_seed() -> int | None:
     """Return TensorFlow's global seed; None where it has none or is not loaded."""
-    if sys.modules.get("tensorflow") is None:
-        return None
-    from tensorflow.python.eager import context
-
-    return context.global_seed()
+    return private.tf_seed() if sys.modules.get("tensorflow") is not None else None
 
 
 def _set_tf_seed(seed: int | None) -> None:

@@ -7,11 +7,8 @@ of history written and a sample drawn.
 import json
 import logging
 import math
-import os
 import shlex
 import shutil
-import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,101 +16,18 @@ from contextlib import contextmanager
 import keras
 
 from kvzoo.errors import Interrupted, TrainingFailed
-from kvzoo.media.clips import written_whole
-from kvzoo.progress import Live, clock, rate_in_words
+from kvzoo.files import writing, written_whole
 from kvzoo.run import checkpoint
-from kvzoo.run.folder import RunFolder, writing
+from kvzoo.run.folder import RunFolder
 from kvzoo.run.history import History
-from kvzoo.run.report import duration
+from kvzoo.run.progress import Progress
+from kvzoo.run.timing import Timing
 from kvzoo.signals import Signals
 
 log = logging.getLogger("kvzoo")
 
 
-LAST = 20  # steps that a rate is the mean of
-
-
-class Timing:
-    """timing.json: what the steps cost. Not in history.csv, which is the same file for equal runs.
-
-    wall_s counts training, validation, samples and checkpoints up to `steps`, over all the processes that
-    made them; the rest is of the last process. step_s is the median of the intervals' mean seconds a step, data
-    included, without validation, samples, checkpoints and the first step, which traces and compiles. waiting is the
-    share of these steps' time in which the next batch was not there yet.
-    """
-
-    def __init__(self, folder: RunFolder, step: int):
-        self._path = folder.path / "timing.json"
-        self._before = {"wall_s": 0.0}
-        if step:
-            # What an older version began has no wall time that could be added to.
-            self._before = json.loads(self._path.read_text()) if self._path.is_file() else {"wall_s": None}
-        self._started = self._last = time.perf_counter()
-        self._first, self._steps, self._intervals = True, [], []
-        self._waits: list[float] = []
-        self._taken = 0.0
-
-    def go(self) -> None:
-        """Count from here on: what was done since the last step is not part of one."""
-        self._last = time.perf_counter()
-
-    def step(self, ready: Callable[[float], float]) -> None:
-        """Note the end of a step; ready(start) says when its batch was there."""
-        if not self._first:
-            now = time.perf_counter()
-            self._steps.append(now - self._last)
-            self._waits.append(min(max(ready(self._last) - self._last, 0.0), now - self._last))
-        self._first = False
-        self.go()
-
-    def pace(self) -> tuple[float, float] | None:
-        """Return the mean seconds of the last steps, and the share of them that was waiting; None before there is one."""
-        taken, waited = self._steps[-LAST:], self._waits[-LAST:]
-        return (statistics.fmean(taken), sum(waited[-len(taken) :]) / (sum(taken) or 1.0)) if taken else None
-
-    def interval(self) -> None:
-        """Note the end of an interval."""
-        if self._steps:
-            self._intervals.append(statistics.fmean(self._steps))
-            self._taken += sum(self._steps)
-        self._steps = []
-
-    def write(self, steps: int) -> None:
-        wall, means = self._before["wall_s"], self._intervals or self._steps
-        taken = self._taken + sum(self._steps)
-        record = {
-            "steps": steps,
-            "wall_s": None if wall is None else wall + time.perf_counter() - self._started,
-            "step_s": statistics.median(means) if means else self._before.get("step_s"),
-            "waiting": sum(self._waits) / taken if taken else self._before.get("waiting"),
-            "peak_memory_mb": _peak_memory_mb(),
-            "backend": keras.backend.backend(),
-            "device": _device(),
-            "cores": os.cpu_count(),
-        }
-        with writing(self._path), written_whole(self._path) as beside:
-            beside.write_text(json.dumps(record, indent=2) + "\n")
-
-
-def _peak_memory_mb() -> float | None:
-    """Return the most main memory that this process has held, in MiB; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024**2 if sys.platform == "darwin" else 1024)
-
-
-def _device() -> str:
-    """Return the kind of device that trains: cpu, gpu or tpu."""
-    # Where an array lands; keras.distribution lists no devices on PyTorch.
-    place = str(keras.ops.zeros(()).device).lower()
-    return next((kind for word, kind in (("tpu", "tpu"), ("gpu", "gpu"), ("cuda", "gpu")) if word in place), "cpu")
-
-
 LOGS_STEPS, LOGS_SECONDS = 16, 0.2  # logs stay on the device for so many steps, or so long
-EVERY = 60  # seconds between lines of progress within a long interval
 INTERVALS = 3  # so many in a row beyond a bound are a collapse
 LEAST_DIVERSITY = 0.1  # of the sample's clips, in parts of the real ones'
 LEAST_DISCRIMINATOR_LOSS = 0.05  # below it a discriminator is nearly always right, and its gradient says little
@@ -121,7 +35,7 @@ LEAST_DISCRIMINATOR_LOSS = 0.05  # below it a discriminator is nearly always rig
 
 def collapses(rows: list[dict[str, float]]) -> list[str]:
     """Return what the last row of a generator's history gives reason to warn of, in words; each is said once."""
-    said = []
+    warnings = []
     names = [name for name in rows[-1] if name == "diversity" or name.startswith("d_loss")]
     for name in names:
         bound = LEAST_DIVERSITY if name == "diversity" else LEAST_DISCRIMINATOR_LOSS
@@ -130,11 +44,11 @@ def collapses(rows: list[dict[str, float]]) -> list[str]:
         if len(beyond) >= INTERVALS and all(beyond[-INTERVALS:]) and not any(beyond[-INTERVALS - 1 : -INTERVALS]):
             alike = name == "diversity"
             meaning = "the samples are nearly all alike" if alike else "discriminator accuracy is near 100 %"
-            said.append(
+            warnings.append(
                 f"{name} is {rows[-1][name]:.3g}, under {bound:g} for {INTERVALS} intervals: {meaning}; "
                 "the generator may have collapsed"
             )
-    return said
+    return warnings
 
 
 class Loop(keras.callbacks.Callback):
@@ -163,7 +77,7 @@ class Loop(keras.callbacks.Callback):
         sample: Callable[[int], dict[str, float]],
         signals: Signals,
         record: Callable[[], dict],
-        progress: "Progress",
+        progress: Progress,
         trackers: Sequence[Callable[[dict], None]] = (),
     ):
         super().__init__()
@@ -299,15 +213,15 @@ class Loop(keras.callbacks.Callback):
 
     def best_here(self) -> bool:
         """Return whether the metric that `fit.best` names is at its best at this step."""
-        wanted = self.settings["best"]
-        best = self.history.best(wanted, since=self.best_from) if wanted else None
+        monitored = self.settings["best"]
+        best = self.history.best(monitored, since=self.best_from) if monitored else None
         return best is not None and best[1] == self.step
 
     def keep_best(self) -> None:
         """Keep this step's checkpoint and network as the best ones."""
         checkpoint.keep_best(checkpoint.found(self.folder.checkpoints)[-1])
-        with writing(self.folder.best), written_whole(self.folder.best) as beside:
-            shutil.copyfile(self.folder.model, beside)
+        with writing(self.folder.best), written_whole(self.folder.best) as temporary:
+            shutil.copyfile(self.folder.model, temporary)
 
     def save(self) -> None:
         """Write a checkpoint and the plain network, unless this step has one."""
@@ -320,8 +234,8 @@ class Loop(keras.callbacks.Callback):
 
     def save_network(self) -> None:
         """Write the plain network, whole or not at all."""
-        with averaged(self.model), writing(self.folder.model), written_whole(self.folder.model) as beside:
-            self.model.network.save(beside)
+        with averaged(self.model), writing(self.folder.model), written_whole(self.folder.model) as temporary:
+            self.model.network.save(temporary)
 
     def stop_early(self) -> None:
         """Stop where the last row of history is the one too many for `fit.early_stopping`."""
@@ -355,78 +269,21 @@ class Loop(keras.callbacks.Callback):
 @contextmanager
 def averaged(model: keras.Model):
     """Within, the weights are their moving average, where the optimizer keeps one (`use_ema`)."""
-    inner = [
-        getattr(o, "inner_optimizer", o) for o in getattr(model.optimizer, "players", {0: model.optimizer}).values()
-    ]
+    optimizer, weights = model.optimizer, model.trainable_variables
+    players = getattr(optimizer, "players", None)
+    owners = [(p, optimizer.owned(n, weights)) for n, p in players.items()] if players else [(optimizer, weights)]
+    owners = [(getattr(player, "inner_optimizer", player), owned) for player, owned in owners]
     # Before the first update an average is of nothing.
-    keeping = [o for o in inner if o.use_ema and int(keras.ops.convert_to_numpy(o.iterations))]
-    pairs = [
-        pair for o in keeping for pair in zip(o._trainable_variables, o._model_variables_moving_average, strict=True)
-    ]
-    before = [keras.ops.convert_to_numpy(variable) for variable, _ in pairs]
-    for variable, average in pairs:
-        variable.assign(average)
+    owners = [(o, owned) for o, owned in owners if o.use_ema and int(keras.ops.convert_to_numpy(o.iterations))]
+    before = [(v, keras.ops.convert_to_numpy(v)) for _, owned in owners for v in owned]
+    for player, owned in owners:
+        # The class's own: `fit` is kept from calling the instance's within a run.
+        type(player).finalize_variable_values(player, owned)
     try:
         yield
     finally:
-        for (variable, _), value in zip(pairs, before, strict=True):
+        for variable, value in before:
             variable.assign(value)
-
-
-class Progress:
-    """One live line on a terminal; elsewhere and in the log a line an interval, and one a minute within long ones.
-
-    Attributes:
-        pace: seconds a step and the share of them that was waiting for data, of the last steps; None when not known.
-    """
-
-    def __init__(self, total: int, step: int, console=None):
-        self._total, self._live = total, Live(total, console)
-        self._said = time.perf_counter()
-        self.pace: tuple[float, float] | None = None
-        self._live.show(step, f"step {step}/{total}", "starting", "")
-
-    def __enter__(self) -> "Progress":
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._live.__exit__()
-
-    def step(self, step: int, logs: dict[str, float]) -> None:
-        rate, waiting, left = self._pace_in_words(step)
-        remarks = (waiting, waiting.removesuffix(" for data"), "")
-        self._live.show(step, f"step {step}/{self._total}", rate, clock(left) if rate else "", remarks, _in_words(logs))
-        if time.perf_counter() - self._said > EVERY:
-            pace = f"  {rate}, {waiting}, {duration(left)} left" if rate else ""
-            level = logging.DEBUG if self._live.shown else logging.INFO
-            log.log(level, "step %d/%d  %s%s", step, self._total, _in_words(logs), pace)
-            self._said = time.perf_counter()
-
-    def interval(self, row: dict[str, float], seconds: float | None) -> None:
-        """Log one row of history; `seconds` a step, validation included, None where they are not known."""
-        values = {k: v for k, v in row.items() if k != "step"}
-        waiting = f", {self.pace[1]:.0%} waiting for data" if self.pace and self.pace[1] > 0.005 else ""
-        left = (self._total - row["step"]) * (seconds or 0.0)
-        end = f", {duration(left)} left" if left > 0 else ""
-        rate = f"  {seconds:.3f} s/step{waiting}{end}" if seconds else ""
-        log.info("step %d/%d  %s%s", row["step"], self._total, _in_words(values), rate)
-        self._said = time.perf_counter()
-
-    def _pace_in_words(self, step: int) -> tuple[str, str, float]:
-        """Return the rate, the share of waiting, and the seconds left; before they are known the rate is ""."""
-        if self.pace is None:
-            return "", "", 0.0
-        seconds, waiting = self.pace
-        return (
-            rate_in_words(1 / max(seconds, 1e-9), "step"),
-            f"{waiting:.0%} waiting for data",
-            (self._total - step) * seconds,
-        )
-
-
-def _in_words(values: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def callback_states(callbacks: list[keras.callbacks.Callback]) -> list[dict]:

@@ -19,13 +19,15 @@ from kvzoo.data.pipeline import Clips
 from kvzoo.data.samplers import Sampler
 from kvzoo.data.source import Source, Video
 from kvzoo.errors import InputError
+from kvzoo.kernels import private
 from kvzoo.losses.base import VideoModel
 from kvzoo.registry import Option, load_object
 from kvzoo.run import checkpoint
 from kvzoo.run.reproducible import deterministic_ops
+from kvzoo.tasks.base import loss_of, task_of
 from kvzoo.testing import ROWS
 from kvzoo.testing.fresh import Fresh, installed_backends
-from kvzoo.testing.measure import loss_of, measure
+from kvzoo.testing.measure import measure
 
 
 class NotHere(Exception):
@@ -216,34 +218,10 @@ def _other_sizes(option: Option, at: int) -> list[int]:
 
 
 def _follows(model: VideoModel) -> None:
-    """Check that a network's shapes are what its kind and configuration say."""
-    spec, config, network = model.spec, model.config, model.network
-    size, channels = config.get("image_size"), config.get("channels")
+    """Check that a network's shapes are what its task and configuration say."""
     inputs = inputs_for(model)
-    out = _predict(network, inputs)
-    given = next((x.shape[1:] for x in inputs if x.ndim == 5), ())
-    at = ", ".join(f"{k}={v}" for k, v in config.items() if k in ("frames", "frames_in", "frames_out", "image_size"))
-
-    def holds(what: str, shape: tuple, wanted: tuple) -> None:
-        same = len(shape) == len(wanted) and all(w is None or s == w for s, w in zip(shape, wanted, strict=True))
-        words = ", ".join("any" if w is None else str(w) for w in wanted)
-        assert same, f"at {at}: {what} is {shape}; a {spec.kind}'s is ({words})"
-
-    if spec.kind == "classifier":
-        holds("an input", given, (config.get("frames"), size, size, channels))
-        classes = model.classes or config.get("classes")
-        # One logit is the second of two classes'.
-        holds("the output", out.shape, (2, 1 if classes == 2 and out.shape[-1] == 1 else classes))
-    elif spec.kind == "translator":
-        holds("an input", given, (config.get("frames_in"), size, size, channels))
-        wanted = config.get("channels_out") or (None if "channels_out" in config else channels)
-        holds("the output", out.shape, (2, config.get("frames_out"), size, size, wanted))
-    else:
-        wanted = (config.get("frames"), size, size, channels)
-        if spec.kind == "reconstructor":
-            holds("an input", given, wanted)
-            wanted = given
-        holds("the output", out.shape, (2, *wanted))
+    clip = next((x.shape[1:] for x in inputs if x.ndim == 5), ())
+    task_of(model).check_shapes(model, clip, _predict(model.network, inputs).shape)
 
 
 def _finite(name: str) -> None:
@@ -265,7 +243,7 @@ def _range(name: str) -> None:
     model = tiny(name)
     given = examples_for(model)
     scaled = tuple(x.astype("float32") / 127.5 - 1 if x.dtype == np.uint8 else x for x in given)
-    if model.spec.kind != "generator":  # which is judged by fresh noise
+    if task_of(model).repeatable:
         a, b = (loss_of(model.evaluate(*x, verbose=0, return_dict=True)) for x in (given, scaled))
         assert math.isclose(a, b, rel_tol=1e-5), f"the loss on uint8 is {a:.6g}, on the same values as float {b:.6g}"
     for examples in (given, scaled):
@@ -280,9 +258,9 @@ def _gradients(name: str) -> None:
     idle = {
         id(layer.bias)
         for network in networks_of(model).values()
-        for layer in network._flatten_layers()
+        for layer in private.layers_of(network)
         if getattr(layer, "bias", None) is not None
-        and any(isinstance(node.operation, keras.layers.BatchNormalization) for node in layer._outbound_nodes)
+        and any(isinstance(x, keras.layers.BatchNormalization) for x in private.consumers_of(layer))
     }
     before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
     model.fit(*examples_for(model), epochs=2, batch_size=2, verbose=0)
@@ -301,8 +279,8 @@ def _loss(name: str) -> None:
     model = tiny(name, compile=False)
     zoo.compile_model(model, {"name": "adam", "learning_rate": 3e-3}, 0.0)
     # Batch norms deep in a tiny network have little but the batch to count on.
-    loss = loss_of(model.fit(*examples_for(model, 8), epochs=60, batch_size=8, verbose=0).history)
-    assert loss[-1] < 0.8 * loss[0], f"{loss[0]:.4g} at first, {loss[-1]:.4g} after 60 steps; under 80 % is wanted"
+    first, last = task_of(model).overfit(model, examples_for(model, 8))
+    assert last < 0.8 * first, f"{first:.4g} at first, {last:.4g} after 60 steps; under 80 % is wanted"
 
 
 def _causal(name: str) -> None:

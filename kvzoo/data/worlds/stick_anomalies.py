@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from kvzoo.data.source import Source, Video, square
-from kvzoo.data.stick_actions import FPS, in_dark_clothes, light_room
-from kvzoo.data.stick_figures import (
+from kvzoo.data.worlds.stick_actions import FPS, in_dark_clothes, light_room
+from kvzoo.data.worlds.stick_figures import (
     ACTIONS,
     BLEND,
     Body,

@@ -20,8 +20,8 @@ import av
 import cv2
 import numpy as np
 
-from kvzoo.data.scene_textures import SHAPE_SIDE, SIDE, pyramid, shape, texture
 from kvzoo.data.source import Source, Video, square
+from kvzoo.data.worlds.scene_textures import SHAPE_SIDE, SIDE, pyramid, shape, texture
 
 FPS = 25.0
 LEAST = 0.0008  # parts of the side that something which moves goes at least, from first to last frame

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from kvzoo.data.source import Source, Video, square
-from kvzoo.data.stick_figures import ACTIONS, Body, Scene, draw_body, draw_scene, render
-from kvzoo.data.stick_rooms import Camera, Room, draw_camera, draw_room, grey, spread_out, tinted, with_wall
+from kvzoo.data.worlds.stick_figures import ACTIONS, Body, Scene, draw_body, draw_scene, render
+from kvzoo.data.worlds.stick_rooms import Camera, Room, draw_camera, draw_room, grey, spread_out, tinted, with_wall
 from kvzoo.errors import InputError, did_you_mean
 
 FPS = 25.0

@@ -16,9 +16,9 @@ import numpy as np
 from scipy.special import ellipj, ellipk
 
 from kvzoo.data.source import Source, Video, square
-from kvzoo.data.stick_figures import GRAVITY, Figure, draw_body, render
-from kvzoo.data.stick_figures import Scene as People
-from kvzoo.data.stick_rooms import (
+from kvzoo.data.worlds.stick_figures import GRAVITY, Figure, draw_body, render
+from kvzoo.data.worlds.stick_figures import Scene as People
+from kvzoo.data.worlds.stick_rooms import (
     Camera,
     Colour,
     Room,

@@ -1,35 +1,35 @@
-"""The built-in source `speed_spans`: drawn videos whose spans play slowed, naturally or sped up, the speed known."""
+"""The built-in source `speed_spans`: synthetic videos whose spans play at known speeds: slowed, natural or sped up."""
 
 import math
 
 import numpy as np
 
-from kvzoo.data.falling_bodies import FallingBodies
 from kvzoo.data.source import Source, Video
-from kvzoo.data.stick_actions import FPS, StickActions
+from kvzoo.data.worlds.falling_bodies import FallingBodies
+from kvzoo.data.worlds.stick_actions import FPS, StickActions
 from kvzoo.errors import InputError, did_you_mean
 
 WORLDS = ("stick_actions", "falling_bodies")
-UNEVEN = 0.3  # part of its even share by which a span may be longer or shorter
+UNEVEN = 0.3  # a span may be longer or shorter than its even share by this fraction
 
 
 class SpeedSpans(Source):
     """Videos of another built-in source, cut into spans that play at different speeds, at 25 frames a second.
 
     Every frame is drawn at its own moment: slowed spans are as smooth as slow-motion footage, sped-up ones skip.
-    `frame_speeds` tells the speed of each frame, `world` is the other source. Labels and groups are the other source's.
+    `frame_speeds` gives the speed of each frame, `world` is the other source. Labels and groups are the other source's.
 
     Args:
-        world: what is seen: "stick_actions" (with varied cameras) or "falling_bodies".
-        videos: how many.
-        seconds: playing time of a video.
+        world: the source of the content: "stick_actions" (with varied cameras) or "falling_bodies".
+        videos: number of videos.
+        seconds: duration of a video.
         speeds: speeds of the spans, 1 for the natural one; each comes as often as the others, in random order,
             none twice in a row.
-        spans: how many a video has; their lengths differ by up to 30 % from even ones.
-        seed: of the world and of the spans.
+        spans: spans per video; their lengths vary by up to 30 % from even ones.
+        seed: for the world and the spans.
 
     Raises:
-        InputError: an unknown world, speeds that are not above 0, or spans shorter than a frame.
+        InputError: an unknown world, a speed that is not positive, or spans shorter than two frames.
     """
 
     version = 1
@@ -48,12 +48,12 @@ class SpeedSpans(Source):
             raise InputError(f"data.world: {world!r} is unknown{hint}")
         speeds = tuple(speeds) if speeds else (0.5, 1.0, 2.0)
         if not all(math.isfinite(speed) and speed > 0 for speed in speeds):
-            raise InputError(f"data.speeds: finite numbers above 0 are wanted. Received: {list(speeds)}")
+            raise InputError(f"data.speeds: must be positive finite numbers. Received: {list(speeds)}")
         frames = max(1, round(seconds * FPS))
         if spans > frames / 2:
-            raise InputError(f"data.spans: {spans} are too many for {frames} frames")
+            raise InputError(f"data.spans: must be at most {frames // 2} for {frames} frames. Received: {spans}")
         self._seed, self._frames, self._speeds, self._spans = seed, frames, speeds, spans
-        # bodies are thrown and people act for as long as the fastest plan can last
+        # The world lasts as long as the fastest plan can need.
         natural = frames / FPS * max(speeds)
         if world == "stick_actions":
             self.world = StickActions(videos=videos, seconds=natural, cameras="varied", seed=seed)

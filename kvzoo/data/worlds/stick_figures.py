@@ -18,7 +18,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from kvzoo.data.stick_rooms import (
+from kvzoo.data.worlds.stick_rooms import (
     Camera,
     Colour,
     Room,

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from kvzoo.data.source import Source, Video, square
-from kvzoo.data.stick_rooms import Colour, random_colour, tinted
+from kvzoo.data.worlds.stick_rooms import Colour, random_colour, tinted
 from kvzoo.errors import InputError, did_you_mean
 
 FPS = 25.0

@@ -1,0 +1,1 @@
+"""Synthetic sources: worlds whose videos are drawn from a seed, one file a source, and what they share."""
