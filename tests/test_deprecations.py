@@ -114,7 +114,7 @@ def test_unknown_options_get_the_nearest_new_name(tmp_path):
 
 def test_values_under_old_names_are_checked_where_they_stand(tmp_path):
     recipe = RECIPE.format(steps="critic_steps").replace("3", "0")
-    with pytest.raises(InputError, match="x.yaml:4:3: loss.discriminator_steps: should be greater than or equal to 1"):
+    with pytest.raises(InputError, match="x.yaml:4:3: loss.discriminator_steps: must be greater than or equal to 1"):
         load(write(tmp_path, recipe))
 
 
@@ -245,6 +245,7 @@ def _values_of_0_1(folder: RunFolder) -> dict:
 def test_a_run_of_0_1_is_resumed_to_what_it_became(tmp_path):
     """The GAN's checkpoint has the old keys in its recipe and in its variables' paths."""
     run = shutil.copytree(RUNS / "small_gan", tmp_path / "run")
+    (run / "samples").mkdir()
     record, arrays = checkpoint.read_newest(run / "checkpoints")
     assert record["step"] == 2 and "critic_steps" in record["recipe"]["loss"]
     assert any("critic" in name for name in arrays)

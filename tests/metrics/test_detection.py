@@ -119,7 +119,7 @@ def test_known_thresholds(share, wanted):
         (lambda: roc([1, math.inf], [0, 1]), "finite. Received: inf"),
         (lambda: auroc([[1, 2]], [[0, 1]]), r"must have the shape \(frames,\). Received: \(1, 2\)"),
         (lambda: micro_auroc([[1], [2]], [[1]]), "Received: 2, 1"),
-        (lambda: macro_auroc([[1, 2]], [[1]]), "one label a score"),
+        (lambda: macro_auroc([[1, 2]], [[1]]), "each score requires one label"),
         (lambda: threshold([], 0.1), "Received: none"),
         (lambda: threshold([1], 1), "less than 1. Received: 1"),
         (lambda: threshold([1], math.nan), "Received: nan"),

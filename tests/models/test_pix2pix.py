@@ -120,8 +120,8 @@ def test_the_papers_size_has_its_parameters():
         ({"image_size": 96}, "image_size: must be 32, 64, 128, 256 or 512. Received: 96"),
         ({"image_size": 1024}, "image_size: must be 32, 64"),
         ({"patch": 50}, "patch: must be 1, 16, 34, 70, 142 or 286"),
-        ({"image_size": 32, "patch": 142}, "patch 142 wants an image_size of at least 64. Received: 32"),
-        ({"frames_out": 0}, "frames_out: should be greater than or equal to 1"),
+        ({"image_size": 32, "patch": 142}, "patch 142 requires an image_size of at least 64. Received: 32"),
+        ({"frames_out": 0}, "frames_out: must be greater than or equal to 1"),
     ],
 )
 def test_refused_options(options, said):
@@ -131,5 +131,5 @@ def test_refused_options(options, said):
 
 @pytest.mark.parametrize("builder", [pix2pix, pix2pix_discriminator])
 def test_builders_refuse_by_themselves(builder):
-    with pytest.raises(ValueError, match="image_size: one of 32"):
+    with pytest.raises(ValueError, match="image_size must be one of 32"):
         builder(image_size=96)
