@@ -405,8 +405,8 @@ class _Validator:
             self._fail((*keys, "source"), f"must be the name of a source; known: {', '.join(catalog.SOURCES.names())}")
         spec = self._get(catalog.SOURCES, source, (*keys, "source"))
         tests = section.pop("tests", None) if keys == ("data",) else None
-        section, old = self._renamed(spec, section, keys), deprecations.options(spec.noun, spec.name, spec.options)
-        data = self._validate(options_model("data", spec.options, schema.Data), section, keys, old)
+        section = self._renamed(spec, section, keys)
+        data = self._validate(options_model("data", spec.options, schema.Data), section, keys, spec)
         for name, option in spec.options.items():
             missing = option.type == "path" and data[name] and not os.path.exists(data[name])
             if missing and self.check_paths and not data[name].startswith(schema.ADDRESSES):
@@ -510,8 +510,7 @@ class _Validator:
             self._fail((*keys, "name"), f"must be the name of a {noun}; known: {', '.join(registry.names())}")
         spec = self._get(registry, name, (*keys, "name"))
         rest = {k: v for k, v in self._renamed(spec, settings, keys).items() if k != "name"}
-        old = deprecations.options(noun, spec.name, spec.options)
-        return {"name": name, **self._validate(options_model(spec.name, spec.options, base), rest, keys, old)}
+        return {"name": name, **self._validate(options_model(spec.name, spec.options, base), rest, keys, spec)}
 
     def _renamed(self, spec: Spec, section: Mapping, keys: Keys) -> dict:
         """Return the options of a registered thing under their current names."""
@@ -531,9 +530,8 @@ class _Validator:
         except InputError as error:
             self._fail(keys, str(error))
 
-    def _validate(
-        self, model: type[schema.Section], values: Any, keys: Keys, old: Mapping[str, str] | None = None
-    ) -> dict:
+    def _validate(self, model: type[schema.Section], values: Any, keys: Keys, spec: Spec | None = None) -> dict:
+        """Return a section's values with defaults; `spec` is of the registered thing whose options it has."""
         try:
             return model.model_validate(values).model_dump()
         except ValidationError as error:
@@ -541,9 +539,19 @@ class _Validator:
             at = (*keys, *(k for k in first["loc"] if _is_key(k, values)))
             if first["type"] == "extra_forbidden" or first["type"] == "missing":
                 at = (*keys, *first["loc"])
-            known = self._siblings(model, first["loc"], dotted((*keys, *first["loc"][:-1])))
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            self._fail(at, in_words(first, known, old or {}) + more)
+            if spec and first["type"] == "extra_forbidden" and (others := self._others_with(first["loc"][0], spec)):
+                self._fail(at, f"the {spec.noun} {spec.name} has no such option; {others}{more}")
+            known = self._siblings(model, first["loc"], dotted((*keys, *first["loc"][:-1])))
+            old = deprecations.options(spec.noun, spec.name, spec.options) if spec else {}
+            self._fail(at, in_words(first, known, old) + more)
+
+    @staticmethod
+    def _others_with(option: str, spec: Spec) -> str:
+        """Return in words which others of a spec's group have an option; "" if none has."""
+        entries = catalog.REGISTRIES[spec.noun].offered()
+        names = [entry.name for entry in entries if entry.spec and option in entry.spec.options]
+        return f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} it" if names else ""
 
     @staticmethod
     def _siblings(model: type[schema.Section], loc: tuple, section: str) -> tuple[list[str], list[str]]:

@@ -458,6 +458,8 @@ class TestOverrides:
         [
             ("fit.stps=3", "fit.stps: unknown key; did you mean fit.steps"),
             ("fit..steps=3", "fit.: unknown key"),
+            ("loss.l1_weight=3", "loss.l1_weight: the loss mse has no such option; conditional has it"),
+            ("data.path=x", "data.path: the source stick_actions has no such option; spliced_strips, strips, frames,"),
             ("fit.steps.x=3", "fit.steps: must be a valid integer. Received: {'x': 3}"),
             ("fit.steps=many", "fit.steps: must be a valid integer. Received: 'many'"),
             ("fit=3", "fit: must be a valid dictionary"),
