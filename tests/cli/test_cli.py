@@ -313,7 +313,7 @@ def test_info_json_is_the_spec(spec, kvzoo_cli):
         (["list", "--jsn"], "No such option"),
         (["fti"], "No such command 'fti'; did you mean fit?"),
         (["data", "prepaer"], "No such command 'prepaer'; did you mean prepare?"),
-        (["fit", "r.yaml", "--setps", "3"], "No such option --setps; did you mean -o fit.steps=…?"),
+        (["fit", "r.yaml", "--setps", "3"], "No such option --setps; did you mean -o fit.steps=… or --set?"),
         (["list", "-q", "-v"], "--quiet and --verbose exclude each other"),
         (["info"], "Missing argument 'NAME'"),
         (["info", "gru_a"], "unknown name 'gru_a'; did you mean gru_ae"),
