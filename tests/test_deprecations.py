@@ -16,9 +16,9 @@ from kvzoo.recipe.explain import explained_run
 from kvzoo.recipe.resolve import current, load
 from kvzoo.registry import ModelSpec, Option, SourceSpec
 from kvzoo.run import checkpoint
-from kvzoo.run.fit import _check_changes
 from kvzoo.run.folder import RunFolder
 from kvzoo.run.history import History
+from kvzoo.run.resume import check_changes
 
 RUNS = Path(__file__).parent / "data" / "runs_0.1"  # made by kvzoo 0.1.0, whose last commit before renaming was 275580e
 RECIPE = """\
@@ -222,7 +222,7 @@ def test_a_lock_of_0_1_is_a_recipe_and_its_run_has_not_changed(name, warnings):
     folder = RunFolder(RUNS / name)
     recipe = folder.recipe()
     record = {"recipe": _values_of_0_1(folder)}
-    assert _check_changes(folder, recipe, record, False) == {}
+    assert check_changes(folder, recipe, record, False) == {}
     assert current(record["recipe"]) == recipe.values
     # Where values came from when the run began is known under the new names too.
     origins = {".".join(map(str, keys)): origin for keys, _, origin in explained_run(recipe)}
