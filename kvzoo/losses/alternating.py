@@ -333,8 +333,8 @@ def pick(network: keras.Model, values: Mapping[str, Any]):
         KeyError: an input is missing.
 
     Example:
-        >>> network = keras.Sequential([keras.Input((2,), name="noise"), keras.layers.Dense(1)])
-        >>> pick(network, {"noise": 1, "label": 2})
+        >>> noise = keras.Input((2,), name="noise")
+        >>> pick(keras.Model(noise, noise + 1.0), {"noise": 1, "label": 2})
         1
     """
     return keras.tree.map_structure(lambda x: values[x.name], network.input)

@@ -29,7 +29,7 @@ def to_unit_range(x):
     """Scale integers 0..255 to float32 -1..1; floats pass unchanged.
 
     Example:
-        >>> to_unit_range(np.array([0, 255], "uint8")).tolist()
+        >>> ops.convert_to_numpy(to_unit_range(np.array([0, 255], "uint8"))).tolist()
         [-1.0, 1.0]
     """
     if keras.backend.standardize_dtype(x.dtype).startswith(("int", "uint")):

@@ -161,9 +161,8 @@ def videogan(
         ValueError: frames or image_size is not a positive multiple of 16.
 
     Example:
-        >>> generator = videogan(frames=16, image_size=16, width=1)
-        >>> generator.input_shape, generator.output_shape
-        ([(None, 100)], (None, 16, 16, 16, 3))
+        >>> videogan(frames=16, image_size=16, width=1).output_shape
+        (None, 16, 16, 16, 3)
     """
     check_sizes("videogan", frames, image_size)
     noise = keras.Input((noise_dim,), name="noise")
