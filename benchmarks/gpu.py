@@ -57,14 +57,14 @@ def jax_worker(name: str, precision: str, args) -> dict:
     train(turn)
     seconds = [train(turn) / steps for _ in range(TURNS)]
     counted = {part: macs(network, model.clip_shape) for part, network in networks_of(model).items()}
-    main, critics = counted.pop("network"), sum(counted.values())
-    passes, of_critics = PASSES.get(spec.loss, (3, 0))
+    main, discriminators = counted.pop("network"), sum(counted.values())
+    passes, of_discriminators = PASSES.get(spec.loss, (3, 0))
     memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     return {
         "step_s": statistics.median(seconds),
         "first_step_s": first,
         "memory_mb": memory and memory / 2**20,
-        "operations": 2 * size * (passes * main + of_critics * critics),
+        "operations": 2 * size * (passes * main + of_discriminators * discriminators),
         "device": jax.devices()[0].device_kind,
         "versions": f"jax {jax.__version__}, keras {keras.__version__}",
     }

@@ -105,7 +105,7 @@ def picture(file: str, caption: str) -> str:
 
 def detail(key: str, value: str) -> str:
     """Return a value of `kvzoo info` as Markdown: names as code, arXiv identifiers as links."""
-    if key in ("critics", "discriminators"):
+    if key == "discriminators":
         return f"`{value}`"
     return re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", value)
 

@@ -93,13 +93,13 @@ MODELS = Registry(
             summary="noise to a clip: a moving foreground painted through a mask over a still background",
             kind="generator",
             loss="adversarial",
-            critics={"critic": "kvzoo.models.videogan:videogan_critic"},
+            discriminators={"discriminator": "kvzoo.models.videogan:videogan_discriminator"},
             maps=("foreground", "mask", "background"),
             terms={"mask_l1": _MASK_L1},
             options=_VIDEOGAN_OPTIONS,
             tiny={"frames": 16, "image_size": 16, "noise_dim": 8, "width": 4},
             optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
-            parameters={"network": 16_245_383, "critic": 11_041_473},
+            parameters={"network": 16_245_383, "discriminator": 11_041_473},
             macs=2_250_000_000,
             paper='Vondrick et al., "Generating Videos with Scene Dynamics", NIPS 2016, arXiv 1609.02612 '
             "(code cvondrick/videogan)",
@@ -111,14 +111,14 @@ MODELS = Registry(
             summary="noise and a class to a clip: videogan with the label in its foreground stream",
             kind="generator",
             loss="adversarial",
-            critics={"critic": "kvzoo.models.videogan:videogan_label_critic"},
+            discriminators={"discriminator": "kvzoo.models.videogan:videogan_label_discriminator"},
             maps=("foreground", "mask", "background"),
             terms={"mask_l1": _MASK_L1},
             options={**_VIDEOGAN_OPTIONS, "classes": Option("int", 4, "how many classes the data has", minimum=2)},
             tiny={"frames": 16, "image_size": 16, "noise_dim": 8, "width": 4, "classes": 3},
             optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
-            # at 4 classes: 16,384 more for each in the generator, 16,385 in the critic
-            parameters={"network": 16_310_919, "critic": 11_107_013},
+            # at 4 classes: 16,384 more for each in the generator, 16,385 in the discriminator
+            parameters={"network": 16_310_919, "discriminator": 11_107_013},
             macs=2_250_000_000,
             paper="Vondrick et al., NIPS 2016 (VideoGAN); Odena et al., ICML 2017 (the class head)",
             article="the article's extension of VideoGAN with labels",
@@ -130,7 +130,7 @@ MODELS = Registry(
             summary="a still picture to the clip that follows it",
             kind="generator",
             loss="adversarial",
-            critics={"critic": "kvzoo.models.videogan:videogan_image_critic"},
+            discriminators={"discriminator": "kvzoo.models.videogan:videogan_image_discriminator"},
             maps=("foreground", "mask", "background"),
             terms={
                 "first_frame_l1": Term(
@@ -145,7 +145,7 @@ MODELS = Registry(
             },
             tiny={"frames": 16, "image_size": 16, "width": 4},
             optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
-            parameters={"network": 68_216_455, "critic": 44_103_041},
+            parameters={"network": 68_216_455, "discriminator": 44_103_041},
             macs=8_900_000_000,
             paper="Vondrick et al., NIPS 2016, the conditional version (code cvondrick/videogan, main_conditional.lua)",
             licence="Apache-2.0",
@@ -153,10 +153,10 @@ MODELS = Registry(
         ModelSpec(
             name="pix2pix",
             builder="kvzoo.models.pix2pix:pix2pix",
-            summary="n frames to m frames by a U-Net, with a critic of patches: interpolation, prediction, pictures to pictures",
+            summary="n frames to m frames by a U-Net, with a discriminator of patches: interpolation, prediction, image to image",
             kind="translator",
             loss="conditional",
-            critics={"critic": "kvzoo.models.pix2pix:pix2pix_critic"},
+            discriminators={"discriminator": "kvzoo.models.pix2pix:pix2pix_discriminator"},
             options={
                 "frames_in": Option("int", 2, "frames that are given", minimum=1),
                 "frames_out": Option("int", 5, "frames that are made", minimum=1),
@@ -167,11 +167,13 @@ MODELS = Registry(
                 "dropout": Option(
                     "float", 0.5, "share of the decoder's first three layers dropped", minimum=0, maximum=0.9
                 ),
-                "patch": Option("int", 70, "pixels that a logit of the critic sees", choices=(1, 16, 34, 70, 142, 286)),
+                "patch": Option(
+                    "int", 70, "pixels that a logit of the discriminator sees", choices=(1, 16, 34, 70, 142, 286)
+                ),
             },
             tiny={"frames_in": 2, "frames_out": 3, "image_size": 32, "width": 4, "patch": 34},
             optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
-            parameters={"network": 41_857_231, "critic": 2_784_065},
+            parameters={"network": 41_857_231, "discriminator": 2_784_065},
             macs=1_620_000_000,
             feature_layer="bottleneck",
             paper='Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017, '
@@ -352,12 +354,12 @@ LOSSES = Registry(
         LossSpec(
             name="adversarial",
             builder="kvzoo.losses.adversarial:Adversarial",
-            summary="critics learn to tell real clips from generated ones, the generator to make them err, in turns",
+            summary="a generator and the discriminators that tell its clips from real ones, trained in turns",
             options={
                 "variant": Option(
                     "str",
                     "log",
-                    "what critics and generator minimise",
+                    "what the discriminators and the generator minimise",
                     choices=("log", "hinge", "least_squares", "wasserstein_gp"),
                 ),
                 "gradient_penalty": Option(
@@ -366,32 +368,32 @@ LOSSES = Registry(
                 "label_smoothing": Option(
                     "float", 0.0, "of log: real clips count as real by 1 minus this", minimum=0, maximum=0.5
                 ),
-                "critic_steps": Option("int", 1, "updates of the critics for each of the generator", minimum=1),
-                "critic_learning_rate": Option(
+                "discriminator_steps": Option("int", 1, "discriminator updates per generator update", minimum=1),
+                "discriminator_learning_rate": Option(
                     "float",
                     None,
-                    "of the critics, with a schedule at its start; the generator's when left out",
+                    "of the discriminators, with a schedule at its start; default: the generator's",
                     minimum=0,
                 ),
-                "spectral_norm": Option("bool", False, "divide the critics' kernels by their spectral norm"),
+                "spectral_norm": Option("bool", False, "divide the discriminators' kernels by their spectral norm"),
                 "class_weight": Option(
-                    "float", 1.0, "weight of the class head's cross-entropy, where a critic has one", minimum=0
+                    "float", 1.0, "weight of the class head's cross-entropy, where a discriminator has one", minimum=0
                 ),
                 "terms": Option("dict[str, float]", None, "weights of the model's own terms, by name"),
             },
             kinds=("generator",),
             sampler="window",
-            example=".fit(clips), or .fit(clips, labels) where the generator or a critic takes labels",
+            example=".fit(clips), or .fit(clips, labels) if the generator or a discriminator takes labels",
             task="generation",
         ),
         LossSpec(
             name="conditional",
             builder="kvzoo.losses.conditional:Conditional",
-            summary="pix2pix's: near the true frames in L1, and taken for true, with its inputs, by a critic",
+            summary="pix2pix's: L1 to the true frames, and a discriminator of inputs and outputs",
             options={
-                "gan_weight": Option("float", 1.0, "of what the critics say; 0 trains without them", minimum=0),
+                "gan_weight": Option("float", 1.0, "of the discriminators' part; 0 trains without them", minimum=0),
                 "l1_weight": Option("float", 100.0, "of the mean absolute error on -1..1", minimum=0),
-                "g_steps": Option("int", 1, "updates of the network for each of the critics", minimum=1),
+                "g_steps": Option("int", 1, "network updates per discriminator update", minimum=1),
                 "test_time": Option(
                     "str",
                     "inference",
@@ -784,7 +786,7 @@ TASKS = Registry(
             name="generation",
             builder="kvzoo.tasks.generation:Generation",
             summary="noise, a label or an image becomes a clip like those of the data",
-            example="a clip, with its label where the generator or a critic takes labels",
+            example="a clip, with its label where the generator or a discriminator takes labels",
             kind="generator",
             figures=(
                 Figure(
@@ -958,7 +960,7 @@ def panel(metric: str, task: TaskSpec | None = None) -> str:
         if metric == figure.name:
             return figure.panel or metric
     for figure in figures:
-        # A critic's own, such as d_loss_image.
+        # A discriminator's own, such as d_loss_image.
         if figure.panel and (metric.startswith(figure.name) or metric.endswith(figure.name)):
             return figure.panel
     return metric

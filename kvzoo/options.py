@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+from kvzoo import deprecations
 from kvzoo.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -70,12 +71,14 @@ def check_options(noun: str, name: str, options: Mapping[str, Option], values: M
     """
     from pydantic import ValidationError
 
+    old = deprecations.options(noun, name, options)
+    values = deprecations.renamed(values, old, f"{noun} {name}")
     try:
-        return options_model(name, options).model_validate(dict(values)).model_dump()
+        return options_model(name, options).model_validate(values).model_dump()
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(key) for key in first["loc"])
-        raise InputError(f"{noun} {name}: {key}: {in_words(first, (list(options), []))}") from None
+        raise InputError(f"{noun} {name}: {key}: {in_words(first, (list(options), []), old)}") from None
 
 
 def options_model(name: str, options: Mapping[str, Option], base: "type[BaseModel] | None" = None) -> "type[BaseModel]":
@@ -133,12 +136,13 @@ def _size(option: Option) -> "BeforeValidator":
     return BeforeValidator(validate_size)
 
 
-def in_words(error: Mapping, known: tuple[list[str], list[str]]) -> str:
+def in_words(error: Mapping, known: tuple[list[str], list[str]], old: Mapping[str, str]) -> str:
     """Return a pydantic error in the words of a recipe.
 
     Args:
         error: one of a ValidationError's `errors()`.
         known: the known keys of the same section, and those of other sections.
+        old: old names of keys, each with its new one.
     """
     kind, context = error["type"], error.get("ctx", {})
     try:
@@ -146,7 +150,7 @@ def in_words(error: Mapping, known: tuple[list[str], list[str]]) -> str:
     except ValueError:
         received = ". Received: an integer of thousands of digits"
     if kind == "extra_forbidden":
-        wrong = str(error["loc"][-1])
+        wrong = deprecations.intended(str(error["loc"][-1]), old)
         for keys in known:
             by_last = {k.rpartition(".")[2]: k for k in reversed(keys)}
             if hint := did_you_mean(wrong, by_last):

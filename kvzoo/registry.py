@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from kvzoo import deprecations
 from kvzoo.errors import InputError, PluginError, UnknownNameError, did_you_mean
 from kvzoo.options import Option
 
@@ -75,7 +76,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Term:
-    """A term that a network adds to its loss, beside what critics say.
+    """A term that a network adds to its loss, next to the discriminators' part.
 
     Attributes:
         function: "module:function", called as function(inputs, outputs) -> scalar. `inputs` has the step's
@@ -99,6 +100,7 @@ class Term:
         return load_object(self.function)
 
 
+@deprecations.takes_old_fields
 @dataclass(frozen=True)
 class ModelSpec(Spec):
     """A model: its network's builder and what is known of it without Keras.
@@ -108,7 +110,7 @@ class ModelSpec(Spec):
         loss: the loss that trains it when none is named.
         task: what it is for when that loss trains it; "" where the loss says it.
         loss_options: that loss's options as this model wants them, where they differ from its defaults.
-        critics: builders of the critics by name, for adversarial losses.
+        discriminators: builders of the discriminators by name, for adversarial losses.
         maps: names of the layers whose outputs are worth seeing beside the clip, such as a mask.
         terms: further terms of its loss by name.
         tiny: options of a configuration small enough for tests on every backend.
@@ -128,7 +130,7 @@ class ModelSpec(Spec):
     loss: str = "mse"
     task: str = ""
     loss_options: Mapping[str, Any] = field(default_factory=dict)
-    critics: Mapping[str, str] = field(default_factory=dict)
+    discriminators: Mapping[str, str] = field(default_factory=dict)
     maps: tuple[str, ...] = ()
     terms: Mapping[str, Term] = field(default_factory=dict)
     tiny: Mapping[str, Any] = field(default_factory=dict)
@@ -151,23 +153,34 @@ class ModelSpec(Spec):
         terms = {k: Term(**v) if isinstance(v, Mapping) else v for k, v in self.terms.items()}
         object.__setattr__(self, "terms", terms)
 
-    def loss_settings(self, given: str | Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return the loss that is asked for as {"name": …, options}; the model's own where no name is given."""
-        given = {"name": given} if isinstance(given, str) else dict(given or {})
-        given = {"name": self.loss, **given}
-        return {**self.loss_options, **given} if given["name"] == self.loss else given
+    def loss_settings(self, loss: str | Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return a loss as {"name": …, options}, with this model's own options where it is the model's own loss.
 
-    def term_weights(self, given: Mapping[str, float] | None) -> dict[str, float]:
-        """Return the weight of each term: the given one, else the reference.
+        Args:
+            loss: a name, or {"name": …, options}; without a name it is the model's own.
+
+        Example:
+            >>> ModelSpec(name="x", builder="m:f", loss="conditional", loss_options={"l1_weight": 10.0}).loss_settings(None)
+            {'l1_weight': 10.0, 'name': 'conditional'}
+        """
+        settings = {"name": self.loss, **({"name": loss} if isinstance(loss, str) else loss or {})}
+        old = deprecations.options("loss", settings["name"])
+        settings = deprecations.renamed(settings, old, f"loss {settings['name']}")
+        if settings["name"] != self.loss:
+            return settings
+        return {**deprecations.renamed(self.loss_options, old, f"model {self.name}: loss_options"), **settings}
+
+    def term_weights(self, weights: Mapping[str, float] | None) -> dict[str, float]:
+        """Return the weight of each of the spec's terms: that in `weights`, else the reference.
 
         Raises:
             InputError: a name that is no term of this model.
         """
-        for name in given or {}:
+        for name in weights or {}:
             if name not in self.terms:
                 known = f"; known: {', '.join(self.terms)}" if self.terms else "; the model has none"
                 raise InputError(f"unknown term {name!r} of {self.name}{did_you_mean(name, self.terms) or known}")
-        return {name: term.weight for name, term in self.terms.items()} | dict(given or {})
+        return {name: term.weight for name, term in self.terms.items()} | dict(weights or {})
 
 
 @dataclass(frozen=True)
@@ -454,6 +467,9 @@ class Registry:
             for e in self.entries()
             if e.name == plain and (not distribution or same_name(e.distribution, distribution))
         ]
+        if not found and (new := self.renamed(name)):
+            deprecations.warn("", f"the {noun} {name}", new)
+            return self.find(new)
         if not found:
             raise self._unknown(name, distribution)
         if found[0].entry_point is None or len(found) == 1:
@@ -461,6 +477,11 @@ class Registry:
         owners = " and ".join(e.distribution for e in found)
         legal = " or ".join(f"{e.distribution}:{plain}" for e in found)
         raise InputError(f"the {noun} {name!r} is offered by two plugins, {owners}; name it {legal}")
+
+    def renamed(self, name: str) -> str | None:
+        """Return the new name where `name` is an old one that nothing has any more; None otherwise."""
+        new = deprecations.NAMES.get(self.spec_type.noun, {}).get(name.removeprefix("kvzoo:"))
+        return None if new is None or any(e.name == name for e in self.offered()) else new
 
     def offers(self, distribution: str) -> bool:
         """Whether a distribution has names here."""
@@ -472,7 +493,7 @@ class Registry:
             return UnknownNameError(f"unknown {noun} {name!r}{shut_out}")
         if distribution and not self.offers(distribution):
             return UnknownNameError(f"unknown {noun} {name!r}: no plugin {distribution!r} is installed and allowed")
-        hint = did_you_mean(name, names)
+        hint = did_you_mean(deprecations.intended(name, deprecations.NAMES.get(noun, {})), names)
         known = f"; known: {', '.join(names) or 'none'}" if len(names) <= 20 else "; `kvzoo list` prints them all"
         return UnknownNameError(f"unknown {noun} {name!r}{hint}{'' if hint else known}")
 

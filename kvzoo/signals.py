@@ -44,13 +44,17 @@ def undone(undo: Callable[[], object]):
 
 @contextmanager
 def without_ctrl_c():
-    """Start processes within this context that Ctrl-C does not reach; this process ends them itself."""
+    """Start processes within this context that Ctrl-C does not reach; this process ends them itself.
+
+    An interruption waits for the end of the context: a process that was started, but not noted yet, could not be ended.
+    """
     if os.name != "posix":
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with command.holding():
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -123,7 +127,7 @@ class Command:
     def __init__(self):
         self.active = self.received = False
         self.training: Signals | None = None
-        self._works = self._ended = self._raises = False
+        self._works = self._ended = self._raises = self._holds = False
         self._since = 0.0
         self._terminal = 2
         self._pipe: int | None = None  # that the interpreter writes the numbers of signals to
@@ -165,6 +169,18 @@ class Command:
         finally:
             self._works = before
 
+    @contextmanager
+    def holding(self):
+        """Raise KeyboardInterrupt at the end of this context if a signal came within it."""
+        self._holds = True
+        try:
+            yield
+        finally:
+            self._holds = False
+            if self._raises:
+                self._raises = False
+                raise KeyboardInterrupt
+
     def end(self) -> None:
         """Remove half-written files and end the process with the exit code of an interruption."""
         if self._ended:
@@ -180,7 +196,7 @@ class Command:
             self._answer(number)
         else:
             self._read_and_answer()
-        if self._raises:
+        if self._raises and not self._holds:
             self._raises = False
             raise KeyboardInterrupt
 

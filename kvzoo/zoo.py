@@ -112,13 +112,13 @@ def channels_last():
 
 
 def build(spec: ModelSpec, config: dict) -> dict[str, keras.Model]:
-    """Build a model's networks, the main one as "network" and critics by their names.
+    """Build a model's networks, the main one as "network" and discriminators by their names.
 
     Raises:
         InputError: the builder refuses the configuration, or returns no network.
     """
     networks = {}
-    for part, builder in {"network": spec.builder, **spec.critics}.items():
+    for part, builder in {"network": spec.builder, **spec.discriminators}.items():
         try:
             with channels_last():
                 network = load_object(builder)(**config)

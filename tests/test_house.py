@@ -7,7 +7,8 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "process", "signals"),
-    ("files", "options", "progress"),
+    ("files", "progress", "deprecations"),
+    ("options",),
     ("registry",),
     ("catalog",),
     ("recipe",),

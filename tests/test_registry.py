@@ -5,7 +5,7 @@ import json
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
-from plugins import environment, install, model_source
+from distributions import environment, install, model_source
 
 from kvzoo import catalog
 from kvzoo.errors import InputError, PluginError, UnknownNameError
@@ -48,7 +48,7 @@ def test_a_spec_with_everything_set_survives_json():
         options={"size": Option("int", 64, "pixels", 16, 512, 16, (32, 64)), "path": Option("path", required=True)},
         kind="classifier",
         loss="mse",
-        critics={"video": "m:g"},
+        discriminators={"video": "m:g"},
         tiny={"size": 32},
         optimizer={"name": "sgd", "learning_rate": 0.1},
         l2=0.1,
@@ -77,7 +77,7 @@ def test_a_built_in_spec_names_only_what_there_is(spec):
         assert spec.kind in catalog.LOSSES.get(spec.loss).kinds
         assert set(spec.tiny) <= set(spec.options)
         assert spec.optimizer["name"] in keras_names.OPTIMIZERS
-        assert set(spec.parameters) == {"network", *spec.critics}
+        assert set(spec.parameters) == {"network", *spec.discriminators}
     if isinstance(spec, LossSpec):
         assert set(spec.kinds) <= set(KINDS)
         assert catalog.SAMPLERS.get(spec.sampler)

@@ -30,7 +30,7 @@ def command(name: str, as_json: bool) -> None:
         rows |= {k: ", ".join(v) if isinstance(v, (list, tuple)) else str(v) for k, v in extra.items()}
     rows["builder"] = spec.builder
     for key, value in rows.items():
-        click.echo(f"  {key:<13} {value}")
+        click.echo(f"  {key:<14} {value}")
     if isinstance(spec, TaskSpec) and spec.figures:
         click.echo("  figures")
         width = max(len(figure.name) for figure in spec.figures)
@@ -75,7 +75,7 @@ def model_rows(spec: ModelSpec) -> dict[str, str]:
         "causal": "yes" if spec.causal else "no",
         "features": spec.feature_layer or "",
         "map": spec.map_layer or "",
-        "critics": ", ".join(f"{k} ({v})" for k, v in spec.critics.items()),
+        "discriminators": ", ".join(f"{k} ({v})" for k, v in spec.discriminators.items()),
         "maps": ", ".join(spec.maps),
         "terms": "; ".join(f"{name} x {term.weight:g}: {term.help}" for name, term in spec.terms.items()),
         "paper": spec.paper,

@@ -192,9 +192,12 @@ def _decode_all(
             except BrokenProcessPool:
                 _blame(work, running, remaining, crashes)
             except BaseException:
+                # Before the pool forgets them. One that still starts would miss what this process takes with it.
+                processes = list((pool._processes or {}).values())
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in list((pool._processes or {}).values()):
-                    process.terminate()
+                for process in processes:
+                    process.kill()
+                    process.join()
                 raise
 
 

@@ -44,7 +44,7 @@ def _call(self, inputs):
 
 
 def _transposed(inputs, kernel):
-    """Return the transposed convolution of (N, D, H, W, channels), and what pulls gradients back."""
+    """Return the transposed convolution of (N, D, H, W, channels), and its pullback."""
     import tensorflow as tf
 
     filters, channels = kernel.shape[-2:]
@@ -58,10 +58,10 @@ def _transposed(inputs, kernel):
     x = tf.reshape(x, (batch, *(2 * size + 2 for size in sizes), filters))[:, 1:-1, 1:-1, 1:-1]
     x = tf.ensure_shape(x, (inputs.shape[0], *(size and 2 * size for size in inputs.shape[1:-1]), filters))
 
-    def pull(gradient):
+    def pullback(gradient):
         options = {"strides": (1, 2, 2, 2, 1), "padding": "SAME"}
         return tf.nn.conv3d(gradient, kernel, **options), tf.raw_ops.Conv3DBackpropFilterV2(
             input=gradient, filter_sizes=kernel.shape, out_backprop=inputs, **options
         )
 
-    return x, pull
+    return x, pullback

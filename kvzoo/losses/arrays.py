@@ -1,7 +1,7 @@
-"""What models are given: one check of arrays for every loss and every way in, which answers in one line.
+"""Checks of the arrays passed to models, the same for every loss and every method; errors are one line.
 
-Shapes and dtypes are checked wherever they are known, values where they are at hand: in arrays and eager tensors, and in
-the first batch of a dataset.
+Shapes and dtypes are checked wherever they are known, values where they are available: in arrays and eager tensors, and
+in the first batch of a dataset.
 """
 
 import math
@@ -17,14 +17,14 @@ import numpy as np
 
 from kvzoo.errors import InputError
 
-SLACK = 0.01  # beyond -1..1: what resizing and half precision overshoot by
+SLACK = 0.01  # beyond -1..1, as resizing and half precision overshoot
 
 _CHECKED: ContextVar[bool] = ContextVar("checked", default=False)
 
 
 @contextmanager
 def checked():
-    """Take values within as they come: they were checked, or are kvzoo's own."""
+    """Skip the checks within: the values have been checked, or are kvzoo's own."""
     before = _CHECKED.set(True)
     try:
         yield
@@ -33,32 +33,36 @@ def checked():
 
 
 def already_checked() -> bool:
-    """Whether values were checked on the way here."""
+    """Return whether the checks are skipped here, within `checked`."""
     return _CHECKED.get()
 
 
 def check_clips(
     what: str, value: Any, shape: Sequence[int | None], look: bool = True, count: int | None = None
 ) -> bool:
-    """Refuse what is no batch of clips or frames.
+    """Check a batch of clips or frames.
 
     Args:
-        what: how the argument is called in a message.
+        what: the name of the argument in messages.
         value: an array or tensor.
-        shape: that of one clip; None where any size will do.
-        look: whether values are looked at as well.
-        count: N; None where any number will do.
+        shape: of one clip; None where any size is legal.
+        look: whether to check values, besides shape and type.
+        count: N; None where any number is legal.
 
     Returns:
-        Whether the values are floats 0..1, which may be a mistake.
+        Whether the values are floats in 0..1, which may be a mistake.
 
     Raises:
         InputError: another shape or type, or values beyond uint8 0..255 and float -1..1.
+
+    Example:
+        >>> check_clips("clips", np.zeros((2, 4, 8, 8, 3), "uint8"), (4, 8, 8, 3))
+        False
     """
     dtype = _dtype(what, value)
     _check_shape(what, value, shape)
     if None not in (count, count_of(value)) and count_of(value) != count:
-        raise InputError(f"{what}: as many as inputs are required, {count}. Received: {count_of(value)}")
+        raise InputError(f"{what}: {count} are required, as many as inputs. Received: {count_of(value)}")
     if dtype == "uint8":
         return False
     legal = "integers 0..255 or floats -1..1 are required"
@@ -78,15 +82,18 @@ def check_clips(
 
 
 def check_labels(what: str, value: Any, count: int | None, classes: int | None, look: bool = True) -> None:
-    """Refuse what is no batch of classes, integers from 0 of the shape (N,) or (N, 1).
+    """Check a batch of classes, integers from 0 of the shape (N,) or (N, 1).
 
     Args:
         what, value, look: as for clips.
         count: N; None where it is not known.
-        classes: how many there are; None where any number will do.
+        classes: how many there are; None where any number is legal.
 
     Raises:
-        InputError: another shape or type, another number of them, or values that are no classes.
+        InputError: another shape or type, another number of labels, or values that are no classes.
+
+    Example:
+        >>> check_labels("labels", np.array([0, 2]), count=2, classes=3)
     """
     legal = f"integers from 0{f' to {classes - 1}' if classes else ''}, one for each clip, are required"
     values = _one_each(what, value, count, legal, look)
@@ -97,14 +104,22 @@ def check_labels(what: str, value: Any, count: int | None, classes: int | None, 
 
 
 def check_zeros_and_ones(what: str, value: Any, count: int | None, legal: str, look: bool = True) -> None:
-    """Refuse labels other than 0 and 1, of any type; as `check_labels`."""
+    """Check labels that are 0 or 1, of any type; arguments and errors as `check_labels`.
+
+    Example:
+        >>> check_zeros_and_ones("labels", np.array([0.0, 1.0]), 2, "0 or 1 is required")
+    """
     values = _one_each(what, value, count, legal, look)
     if values is not None and (wrong := values[(values != 0) & (values != 1)]).size:
         raise InputError(f"{what}: {legal}. Received: {wrong[0]}")
 
 
 def check_weights(what: str, value: Any, count: int | None, look: bool = True) -> None:
-    """Refuse what are no weights of clips, finite numbers of the shape (N,) or (N, 1)."""
+    """Check weights of clips, finite numbers of the shape (N,) or (N, 1); arguments and errors as `check_labels`.
+
+    Example:
+        >>> check_weights("weights", np.array([0.5, 1.0]), count=2)
+    """
     legal = "a number for each clip is required"
     values = _one_each(what, value, count, legal, look)
     if not any(kind in _dtype(what, value) for kind in ("float", "int", "bool")):
@@ -114,7 +129,11 @@ def check_weights(what: str, value: Any, count: int | None, look: bool = True) -
 
 
 def check_numbers(what: str, value: Any, shape: Sequence[int | None], look: bool = True) -> None:
-    """Refuse what are no finite numbers of a shape, such as noise."""
+    """Check finite numbers of a shape, such as noise; arguments and errors as `check_clips`.
+
+    Example:
+        >>> check_numbers("noise", np.zeros((2, 100)), (100,))
+    """
     dtype = _dtype(what, value)
     _check_shape(what, value, shape)
     if "float" not in dtype and "int" not in dtype:
@@ -127,16 +146,26 @@ def check_numbers(what: str, value: Any, shape: Sequence[int | None], look: bool
 
 
 def count_of(value: Any) -> int | None:
-    """Return how many examples a batch has; None where that is not known."""
+    """Return how many examples a batch has; None where that is not known.
+
+    Example:
+        >>> count_of(np.zeros((2, 3)))
+        2
+    """
     shape = getattr(value, "shape", None)
     return None if shape is None or not _rank(value) or not isinstance(shape[0], int) else shape[0]
 
 
 def first_batch(data: Any) -> tuple[Any, Any]:
-    """Return the first batch of a dataset, and the dataset to go on with: a generator gives its first batch once.
+    """Return the first batch of a dataset, and the dataset to use from here on: a generator gives its first batch once.
 
-    A tf.data pipeline of uint8 alone is not run: its specification says all. None stands for the batch of an array, of an
-    empty dataset, and of what is unknown here.
+    A tf.data pipeline of uint8 alone is not run, because its specification is enough. The batch is None for an array, an
+    empty dataset, and anything unknown.
+
+    Example:
+        >>> batch, data = first_batch(i for i in (1, 2))
+        >>> batch, list(data)
+        (1, [1, 2])
     """
     if isinstance(data, types.GeneratorType):
         batch = next(data, None)
@@ -180,11 +209,11 @@ def _check_shape(what: str, value: Any, shape: Sequence[int | None]) -> None:
         return
     received = tuple(value.shape)
     fits = len(received) == len(shape) + 1 and all(
-        None in (is_, must) or is_ == must for is_, must in zip(received[1:], shape, strict=True)
+        None in (size, legal) or size == legal for size, legal in zip(received[1:], shape, strict=True)
     )
     if not fits:
-        must = ", ".join(["N", *("any" if size is None else str(size) for size in shape)])
-        raise InputError(f"{what}: shape ({must}) is required. Received: {received}")
+        legal = ", ".join(["N", *("any" if size is None else str(size) for size in shape)])
+        raise InputError(f"{what}: shape ({legal}) is required. Received: {received}")
     if received[0] == 0:
         raise InputError(f"{what}: at least one is required. Received: shape {received}")
 

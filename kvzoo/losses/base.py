@@ -1,4 +1,4 @@
-"""What every model that `kvzoo.get` returns shares, whatever its loss.
+"""What all models that `kvzoo.get` returns share, whatever their loss.
 
 A model wraps a plain functional network: it takes uint8 0..255 (scaled here, on the device) or float
 -1..1, and is trained by Keras's own `fit`.
@@ -26,42 +26,63 @@ HALF = ("float16", "bfloat16")
 
 
 def to_unit_range(x):
-    """Scale integers 0..255 to float -1..1; floats pass as they are."""
+    """Scale integers 0..255 to float32 -1..1; floats pass unchanged.
+
+    Example:
+        >>> to_unit_range(np.array([0, 255], "uint8")).tolist()
+        [-1.0, 1.0]
+    """
     if keras.backend.standardize_dtype(x.dtype).startswith(("int", "uint")):
         return ops.cast(x, "float32") / 127.5 - 1.0
     return x
 
 
 def to_uint8(x):
-    """Scale float -1..1 (an array or tensor) to a NumPy array of uint8 0..255, rounded."""
+    """Scale float -1..1 (an array or tensor) to a NumPy array of uint8 0..255, rounded and clipped.
+
+    Example:
+        >>> to_uint8(np.array([-1.0, 0.0, 2.0])).tolist()
+        [0, 128, 255]
+    """
     x = ops.convert_to_numpy(ops.cast(x, "float32"))
     return ((x + 1.0) * 127.5).clip(0, 255).round().astype("uint8")
 
 
-def to_chances(logits) -> np.ndarray:
-    """Return the classes' probabilities, float64 (N, K), of logits (N, K); one logit is the second of two classes'."""
+def to_probabilities(logits) -> np.ndarray:
+    """Return the probabilities of classes, float64 (N, K), from logits (N, K).
+
+    Logits (N, 1) are those of the second of two classes; the result is then (N, 2).
+
+    Example:
+        >>> to_probabilities(np.array([[0.0]])).tolist()
+        [[0.5, 0.5]]
+    """
     logits = np.asarray(ops.convert_to_numpy(logits), np.float64)
     if logits.shape[1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    chances = np.exp(logits - logits.max(1, keepdims=True))
-    return chances / chances.sum(1, keepdims=True)
+    probabilities = np.exp(logits - logits.max(1, keepdims=True))
+    return probabilities / probabilities.sum(1, keepdims=True)
+
+
+to_chances = to_probabilities  # its name in 0.1
 
 
 def _checked_first(method):
-    """Wrap one of Keras's ways in, such as `fit`, so that what is given to it is checked before anything else is done."""
+    """Wrap one of Keras's methods, such as `fit`, so that its data is checked before anything else is done."""
     name, signature = method.__name__, inspect.signature(method)
 
     @functools.wraps(method)
     def wrapped(self, *args, **options):
         call = signature.bind(self, *args, **options)
         if not arrays.already_checked():
-            given = call.arguments
-            self._check_class_weight(name, given.get("class_weight"))
-            given["x"] = self._look(name, given.get("x"), given.get("y"), given.get("sample_weight"))
-            if given.get("validation_data") is not None:
-                x, y, weights = keras.utils.unpack_x_y_sample_weight(given["validation_data"])
-                if (looked_at := self._look(f"{name}: validation_data", x, y, weights)) is not x:
-                    given["validation_data"] = looked_at
+            arguments = call.arguments
+            self._check_class_weight(name, arguments.get("class_weight"))
+            arguments["x"] = self._look(name, arguments.get("x"), arguments.get("y"), arguments.get("sample_weight"))
+            if arguments.get("validation_data") is not None:
+                x, y, weights = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
+                # A generator comes back with its first batch put back.
+                if (data := self._look(f"{name}: validation_data", x, y, weights)) is not x:
+                    arguments["validation_data"] = data
         with arrays.checked():
             return method(*call.args, **call.kwargs)
 
@@ -71,26 +92,37 @@ def _checked_first(method):
 class VideoModel(keras.Model):
     """A network with a loss, ready for `.fit`.
 
-    Clips are uint8 (or other integers) 0..255 or float -1..1. Arrays of another shape, type or range are refused by `fit`,
-    `evaluate`, `predict`, their forms for one batch and calls; of a dataset the first batch is looked at.
+    Clips are uint8 (or other integers) 0..255 or float -1..1. `fit`, `evaluate`, `predict`, their forms for one batch and
+    calls refuse arrays of another shape, type or range; of a dataset they check the first batch.
 
-    `compile` takes metrics as any Keras model does; they are given targets, -1..1 where they are clips, and what the model
-    returns, float32. The loss is the model's own.
+    `compile` takes metrics as any Keras model does; they receive targets, -1..1 where they are clips, and the model's
+    output, float32. The loss is the model's own.
 
     `save` and `export` write the plain network, float -1..1 in and out (of a GAN the generator), which loads without
-    kvzoo; so does `ModelCheckpoint`. `kvzoo.get(name, weights=path)` makes a model of it again. `save_weights` writes the
-    weights of everything, the optimizer's included, for `load_weights`.
+    kvzoo; so does `ModelCheckpoint`. `kvzoo.get(name, weights=path)` builds a model with it again. `save_weights` writes
+    all weights, the optimizer's included, for `load_weights`.
+
+    Args:
+        networks: by name; the main one is "network".
+        spec: the model's record.
+        config: the options that the networks were built with.
+        loss_name: the registered loss.
 
     Attributes:
         network: the plain functional model, float -1..1 in and out.
-        spec: the record that it was made from.
-        config: the options that it was built with.
-        loss_name: the registered loss that trains it.
-        takes_labels: whether an example carries its class.
+        spec, config, loss_name: as passed.
+        takes_labels: whether an example includes its class.
         classes: how many there are; None where the model does not say.
 
     Raises:
         InputError: variables in half precision, in which small updates are lost.
+
+    Example:
+        >>> import kvzoo
+        >>> model = kvzoo.get("gru_ae", frames=2, image_size=16, latent_dim=4, units=4, width=1)
+        >>> history = model.fit(np.zeros((2, 2, 16, 16, 1), "uint8"), verbose=0)
+        >>> model.predict(np.zeros((2, 2, 16, 16, 1), "uint8"), verbose=0).shape
+        (2, 2, 16, 16, 1)
     """
 
     takes_labels = False
@@ -116,7 +148,7 @@ class VideoModel(keras.Model):
         """Compile the model, as `keras.Model.compile` does.
 
         Raises:
-            InputError: a loss or loss weights, which have no use here.
+            InputError: a loss or loss weights: the loss is the model's own.
         """
         for name, value in (("loss", loss), ("loss_weights", loss_weights)):
             if value is not None:
@@ -132,7 +164,7 @@ class VideoModel(keras.Model):
     def call(self, x, training=None):
         return self.network(to_unit_range(x), training=training)
 
-    # What it is given
+    # Checks of data
 
     fit = _checked_first(keras.Model.fit)
     evaluate = _checked_first(keras.Model.evaluate)
@@ -158,13 +190,18 @@ class VideoModel(keras.Model):
             return super().test_step(*state, self.example("evaluate", data))
 
     def example(self, where: str, data) -> tuple:
-        """Return a step's data as (x, y, sample weights (N,)), checked but for its values; None for what it lacks."""
+        """Return a step's data as (x, y, sample weights (N,)), all but its values checked; None for what it lacks."""
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         self.check_example(where, x, y, weights, look=False)
         return x, y, None if weights is None else ops.reshape(weights, (-1,))
 
     def check_example(self, where: str, x, y, weights, look: bool = True) -> None:
-        """Refuse what `fit` and `evaluate` cannot use; `look` says whether at values, too.
+        """Check an example for `fit` and `evaluate`.
+
+        Args:
+            where: the method, for messages.
+            x, y, weights: the example; None for what it lacks.
+            look: whether to check values, besides shapes and types.
 
         Raises:
             InputError: in one line, with what is legal.
@@ -174,12 +211,12 @@ class VideoModel(keras.Model):
             arrays.check_weights(f"{where}: sample weights", weights, arrays.count_of(x), look)
 
     def check_inputs(self, where: str, inputs, look: bool = True) -> None:
-        """Refuse what `predict` cannot use."""
+        """Check the inputs of `predict`; arguments and errors as `check_example`."""
         if isinstance(shape := self.network.input_shape, tuple):
             self.check_clips(f"{where}: clips", inputs, shape[1:], look)
 
     def check_clips(self, what: str, clips, shape, look: bool = True, count: int | None = None) -> None:
-        """Refuse what are no clips of a shape; floats within 0..1 get a warning, once."""
+        """Check clips as `arrays.check_clips` does; floats within 0..1 get a warning, once."""
         if arrays.check_clips(what, clips, shape, look, count) and not self._warned:
             self._warned = True
             log.warning("%s: all floats are within 0..1; a scale of -1..1 is assumed, on which they are bright", what)
@@ -200,7 +237,7 @@ class VideoModel(keras.Model):
             )
 
     def _look(self, name: str, x, y, weights):
-        """Check arrays, or the first batch of a dataset, and return the data to go on with."""
+        """Check arrays, or the first batch of a dataset, and return the data to use from here on."""
         batch, data = arrays.first_batch(x)
         if batch is not None:
             x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
@@ -212,7 +249,7 @@ class VideoModel(keras.Model):
             self.check_example(name, x, y, weights)
         return data
 
-    # What is saved
+    # Saving
 
     def save(self, filepath: str | os.PathLike, *args, **options) -> None:
         """Save the plain network, as `keras.Model.save` does; takes its arguments."""
@@ -224,15 +261,15 @@ class VideoModel(keras.Model):
 
     @property
     def wanted_classes(self) -> int | None:
-        """How many classes the data must have, 0 for any number; None where examples carry no class."""
+        """How many classes the data must have, 0 for any number; None where examples include no class."""
         return (self.classes or 0) if self.takes_labels else None
 
     @property
     def clip_shape(self) -> tuple[int, ...]:
-        """Shape of one clip, (T, H, W, C): as asked for where the network takes clips of any."""
+        """Shape of one clip, (T, H, W, C): the options' where the network takes clips of any."""
         size = self.config.get("image_size")
-        asked = (self.config.get("frames"), size, size, self.config.get("channels"))
-        return tuple(a if n is None else n for n, a in zip(self.network.input_shape[1:], asked, strict=True))
+        options = (self.config.get("frames"), size, size, self.config.get("channels"))
+        return tuple(b if a is None else a for a, b in zip(self.network.input_shape[1:], options, strict=True))
 
     @property
     def clip_shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -242,12 +279,17 @@ class VideoModel(keras.Model):
     def get_config(self):
         raise InputError(
             "a kvzoo model is saved as its plain network: model.save(path); "
-            "kvzoo.get(name, weights=path) makes a model of it again"
+            "kvzoo.get(name, weights=path) builds a model with it again"
         )
 
 
 def short(value) -> str:
-    """Return a value as a message names it: short ones as they are, others by their type."""
+    """Return a value as messages show it: a string or number itself, anything else by its type.
+
+    Example:
+        >>> short("mse"), short([1, 2])
+        ("'mse'", 'list')
+    """
     return repr(value) if isinstance(value, (str, int, float)) else type(value).__name__
 
 
@@ -255,11 +297,15 @@ def optimizer(name: str, learning_rate, l2: float = 0.0, **options) -> keras.opt
     """Return a Keras optimizer.
 
     Args:
-        name: as a recipe names it (kvzoo/recipe/keras_names.py).
+        name: as in a recipe (kvzoo/recipe/keras_names.py).
         learning_rate: a number, or {"name": a schedule of keras.optimizers.schedules, its arguments}.
-        l2: added to each gradient times its weight, before everything else, as torch's
-            `weight_decay` does. Keras's own `weight_decay` shrinks weights beside the gradient.
+        l2: times the weight, added to each gradient before everything else, as torch's
+            `weight_decay` is. Keras's own `weight_decay` shrinks the weights instead.
         options: the optimizer's own.
+
+    Example:
+        >>> float(optimizer("adam", 1e-3, l2=1e-5, beta_1=0.5).beta_1)
+        0.5
     """
     from kvzoo.recipe.keras_names import OPTIMIZERS
 
@@ -290,10 +336,17 @@ def optimizer(name: str, learning_rate, l2: float = 0.0, **options) -> keras.opt
 
 
 def compiled_by_xla(jit_compile: bool | str) -> bool:
-    """Return what `jit_compile: auto` means here: XLA on JAX and on a GPU, not on a CPU.
+    """Return whether XLA compiles a model: `auto` is true on JAX and on a GPU, false elsewhere.
 
     On two cores the GRU-AE step is slower with XLA than without, and the 3D autoencoder did not
     compile within four minutes; JAX without XLA runs operation by operation.
+
+    Args:
+        jit_compile: true, false or "auto", as in a recipe.
+
+    Example:
+        >>> compiled_by_xla(False)
+        False
     """
     if jit_compile != "auto":
         return bool(jit_compile)

@@ -1,4 +1,4 @@
-"""The loss `cross_entropy`: a classifier's, from clips and the classes that they are of."""
+"""The loss `cross_entropy`: a classifier's, from clips and their classes."""
 
 import keras
 from keras import ops
@@ -11,7 +11,14 @@ from kvzoo.losses.base import VideoModel
 class CrossEntropy(VideoModel):
     """Trains a classifier: `.fit(clips, labels)` with clips (N, T, H, W, C), labels (N,) integers from 0.
 
-    Keras's own train step runs it. Beside the loss, in nats, it reports `accuracy`.
+    Keras's own train step runs it. Metrics: `loss`, in nats, and `accuracy`.
+
+    Example:
+        >>> import kvzoo, numpy as np
+        >>> model = kvzoo.get("tiny_c3d", frames=4, image_size=16, width=2, classes=3)
+        >>> logs = model.train_on_batch(np.zeros((2, 4, 16, 16, 3), "uint8"), np.array([0, 2]), return_dict=True)
+        >>> sorted(logs)
+        ['accuracy', 'loss']
     """
 
     takes_labels = True
@@ -24,7 +31,7 @@ class CrossEntropy(VideoModel):
     def check_example(self, where, x, y, weights, look=True):
         super().check_example(where, x, y, weights, look)
         if y is None:
-            raise InputError(f"{where}: {self.spec.name} is trained with labels: .fit(clips, labels) is wanted")
+            raise InputError(f"{where}: {self.spec.name} requires labels: .fit(clips, labels)")
         arrays.check_labels(f"{where}: labels", y, arrays.count_of(x), self.classes, look)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

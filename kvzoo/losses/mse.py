@@ -10,8 +10,15 @@ from kvzoo.losses.base import VideoModel, to_unit_range
 class MeanSquaredError(VideoModel):
     """Trains a reconstructor: `.fit(clips)` with clips (N, T, H, W, C), uint8 or float -1..1.
 
-    Keras's own train step runs it. `.fit(inputs, targets)` wants other clips back than it shows.
-    Beside the loss it reports `psnr`: the mean of the clips' PSNR in dB, on values scaled to 0..1.
+    Keras's own train step runs it. `.fit(inputs, targets)` trains the model to return other clips than it receives.
+    Metrics: `loss`, and `psnr`, the mean of the clips' PSNR in dB on values scaled to 0..1.
+
+    Example:
+        >>> import kvzoo, numpy as np
+        >>> model = kvzoo.get("gru_ae", frames=2, image_size=16, latent_dim=4, units=4, width=1)
+        >>> logs = model.train_on_batch(np.zeros((2, 2, 16, 16, 1), "uint8"), return_dict=True)
+        >>> sorted(logs)
+        ['loss', 'psnr']
     """
 
     def __init__(self, *args, **kwargs):

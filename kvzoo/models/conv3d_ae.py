@@ -50,7 +50,7 @@ def conv3d_ae(
         frames: T, frames of a clip, divisible by 16.
         image_size: height and width of a frame in pixels, divisible by 16.
         channels: 1 (grey) or 3 (RGB).
-        latent_dim: numbers that a clip is encoded to (reference: 128).
+        latent_dim: size of a clip's latent vector (reference: 128).
         width: filters of the first convolution; the last has 8 times as many (reference: 64).
 
     Returns:
@@ -59,6 +59,10 @@ def conv3d_ae(
 
     Raises:
         ValueError: frames or image_size is not a positive multiple of 16.
+
+    Example:
+        >>> conv3d_ae(frames=16, image_size=16, latent_dim=4, width=1).output_shape
+        (None, 16, 16, 16, 1)
     """
     for option, size in (("frames", frames), ("image_size", image_size)):
         if size < 16 or size % 16:

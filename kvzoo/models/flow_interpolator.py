@@ -1,6 +1,6 @@
-"""Flow interpolator: the frames between two, found by motion instead of painted.
+"""Flow interpolator: the frames between two, sampled along motion instead of painted.
 
-For each middle time t the network estimates how the picture moved, coarse to fine, samples both given frames
+For each middle time t the network estimates how the image moved, coarse to fine, samples both input frames
 where that motion comes from, blends them by visibility and repairs the rest. All middle times pass through
 the same weights, with t as a plane of the input: weights depend neither on their number nor on the size.
 
@@ -9,10 +9,10 @@ RIFE (Huang et al., ECCV 2022, arXiv 2011.06294); visibility that blends by near
 SloMo (Jiang et al., CVPR 2018, arXiv 1712.00080).
 What differs: correlations of features around each place, as in PWC-Net (Sun et al., CVPR 2018, arXiv
 1709.02371), find the motion, and a feature pyramid shared by all times stands for RIFE's images at several scales;
-no teacher; where the two moved frames do not agree better than the still ones, their motion is not trusted and the
-cross-fade shows through, which is what keeps a network at sea, on pictures unlike those it learned from, above the
-cross-fade. Each flow is predicted as a velocity, so that times share what they learn: (t to 0) = -t v0,
-(t to 1) = (1 - t) v1. The heads begin at zero, so a fresh network gives the cross-fade.
+no teacher; where the two warped frames do not agree better than the inputs themselves, their motion is not trusted and
+the cross-fade shows through, so that on frames unlike its training data the network is no worse than the cross-fade. Each
+flow is predicted as a velocity, so that times share what they learn: (t to 0) = -t v0, (t to 1) = (1 - t) v1. The heads
+begin at zero, so a new network returns the cross-fade.
 
     frames 0 and 1 (H, W, C)
       features at 1/2, 1/4, 1/8                w, 2w, 4w; once a frame
@@ -21,7 +21,7 @@ cross-fade. Each flow is predicted as a velocity, so that times share what they 
       1/8: velocities, visibility of time t
       1/4, 1/2: the same, corrected by the features warped so far
       full: both frames warped, blended by visibility; a gate, near 0 where nothing moves, on motion and repair
-      1/2: what to add, 3x3 convolutions, up by a transposed one
+      1/2: the repair, 3x3 convolutions, up by a transposed one
       full: mixed with the cross-fade by trust
     middle frames (m, H, W, C)
 """
@@ -52,20 +52,20 @@ def double(x):
     return layers.UpSampling2D(2, interpolation="bilinear")(x)
 
 
-def folded(x):
-    """(B, n, H, W, C) to (B * n, H, W, C)."""
+def fold(x):
+    """Return (B, n, H, W, C) as (B * n, H, W, C)."""
     return ops.reshape(x, (-1, *x.shape[2:]))
 
 
-def unfolded(x, count: int):
-    """(B * n, H, W, C) to (B, n, H, W, C)."""
+def unfold(x, count: int):
+    """Return (B * n, H, W, C) as (B, n, H, W, C)."""
     return ops.reshape(x, (-1, count, *x.shape[1:]))
 
 
 def times(like, count: int):
     """Return the plane of each middle time, k / (count + 1), (B * count, H, W, 1), as large as a folded tensor."""
-    ones = unfolded(ops.ones_like(like[..., :1]), count)
-    return folded(ops.cumsum(ones, axis=1) / (count + 1.0))
+    ones = unfold(ops.ones_like(like[..., :1]), count)
+    return fold(ops.cumsum(ones, axis=1) / (count + 1.0))
 
 
 def flows(velocities, time):
@@ -74,10 +74,10 @@ def flows(velocities, time):
 
 
 def matches(first, last):
-    """Return how well each place of a frame's features matches those around it in the other frame, both ways.
+    """Return how well each pixel of a frame's features matches those around it in the other frame, both ways.
 
-    Two tensors (B, H, W, (2 * REACH + 1)^2): shares that sum to 1, of the correlations at all displacements up to
-    REACH. A matching that need not be learned from concatenated features is what makes short training enough.
+    Two tensors (B, H, W, (2 * REACH + 1)^2): a softmax over the correlations at all displacements up to REACH. Training
+    is short because matching need not be learned from concatenated features.
     """
     height, width = first.shape[1:3]
     # Features of zero mean and unit variance: their mean product is a correlation.
@@ -87,16 +87,16 @@ def matches(first, last):
         padded = ops.pad(other, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)))
         shifts = range(2 * REACH + 1)
         rows = ops.stack([padded[:, dy : dy + height] for dy in shifts], axis=1)
-        alike = [ops.mean(ops.expand_dims(x, 1) * rows[:, :, :, dx : dx + width], axis=-1) for dx in shifts]
-        return ops.softmax(SHARPNESS * ops.moveaxis(ops.concatenate(alike, axis=1), 1, -1), axis=-1)
+        correlations = [ops.mean(ops.expand_dims(x, 1) * rows[:, :, :, dx : dx + width], axis=-1) for dx in shifts]
+        return ops.softmax(SHARPNESS * ops.moveaxis(ops.concatenate(correlations, axis=1), 1, -1), axis=-1)
 
     return one_way(first, last), one_way(last, first)
 
 
-def apart(a, b):
-    """Return how far pictures (B, n, H, W, C) are from each other around each pixel, (B, n, H, W, 1)."""
+def distance(a, b):
+    """Return the mean absolute difference of images (B, n, H, W, C) around each pixel, (B, n, H, W, 1)."""
     difference = ops.mean(ops.abs(a - b), axis=-1, keepdims=True)
-    return unfolded(ops.average_pool(folded(difference), AROUND, 1, "same"), difference.shape[1])
+    return unfold(ops.average_pool(fold(difference), AROUND, 1, "same"), difference.shape[1])
 
 
 def flow_interpolator(
@@ -114,17 +114,21 @@ def flow_interpolator(
         frames_out: m, middle frames at equal distances.
         image_size: height and width of a frame in pixels, a multiple of 8; a pair where they differ.
         channels: 1 (grey) or 3 (RGB).
-        channels_out: the same as `channels`, which None stands for.
+        channels_out: the same as `channels`, or None.
         width: filters at half the size; 4 times as many at an eighth.
 
     Returns:
         A functional model, "inputs" (B, 2, H, W, C) in -1..1 to (B, m, H, W, C) in -1..1. Of its layers,
         `flow` gives the flows (B, m, H, W, 4) in pixels, down and right, to the first frame and to the last;
         `visibility` (B, m, H, W, 1) the first frame's share of the blend; `warped` (B, m, H, W, C) the blend
-        before the repair; `trust` (B, m, H, W, 1) what is not the cross-fade's share of the output.
+        before the repair; `trust` (B, m, H, W, 1) its share of the output, the rest of which is the cross-fade.
 
     Raises:
         ValueError: frames_in is not 2, sizes that are not positive multiples of 8, other channels out than in.
+
+    Example:
+        >>> flow_interpolator(frames_out=3, image_size=(16, 24), width=2).output_shape
+        (None, 3, 16, 24, 3)
     """
     height, size = (image_size, image_size) if isinstance(image_size, int) else image_size
     if frames_in != 2:
@@ -135,17 +139,17 @@ def flow_interpolator(
         raise ValueError(f"flow_interpolator: image_size must be a positive multiple of 8. Received: {image_size}")
 
     inputs = keras.Input((2, height, size, channels), name="inputs")
-    pyramid, x = [], folded(inputs)
+    pyramid, x = [], fold(inputs)
     for filters in (width, 2 * width, 4 * width):
         x = conv(conv(x, filters, 2), filters)
-        pairs = unfolded(x, 2)
+        pairs = unfold(x, 2)
         pyramid.append((pairs[:, 0], pairs[:, 1]))
 
-    matched = conv(ops.concatenate([*pyramid[1], *matches(*pyramid[1])], axis=-1), 4 * width, 2)
-    joined = ops.concatenate([*pyramid[2], matched], axis=-1)
+    matching = conv(ops.concatenate([*pyramid[1], *matches(*pyramid[1])], axis=-1), 4 * width, 2)
+    joint = ops.concatenate([*pyramid[2], matching], axis=-1)
     for _ in range(2):
-        joined = conv(joined, 4 * width)
-    hidden = folded(ops.repeat(ops.expand_dims(joined, 1), frames_out, axis=1))
+        joint = conv(joint, 4 * width)
+    hidden = fold(ops.repeat(ops.expand_dims(joint, 1), frames_out, axis=1))
     time = times(hidden, frames_out)
     hidden = conv(ops.concatenate([hidden, time], axis=-1), 4 * width)
     motion = head(hidden, 5)
@@ -153,49 +157,53 @@ def flow_interpolator(
     for level in (1, 0):
         motion, hidden = double(motion), double(conv(hidden, width * 2**level))
         # Velocities are in pixels of their level.
-        velocities, seen = 2.0 * motion[..., :4], motion[..., 4:]
+        velocities, logit = 2.0 * motion[..., :4], motion[..., 4:]
         time = times(motion, frames_out)
         warped = [
-            folded(warp(features, unfolded(flow, frames_out)))
+            fold(warp(features, unfold(flow, frames_out)))
             for features, flow in zip(pyramid[level], flows(velocities, time), strict=True)
         ]
-        hidden = conv(ops.concatenate([hidden, *warped, velocities, seen, time], axis=-1), width * 2**level)
+        hidden = conv(ops.concatenate([hidden, *warped, velocities, logit, time], axis=-1), width * 2**level)
         hidden = conv(hidden, width * 2**level)
-        motion = ops.concatenate([velocities, seen], axis=-1) + head(hidden, 5)
+        motion = ops.concatenate([velocities, logit], axis=-1) + head(hidden, 5)
 
-    # A still place must come out as it went in: there both motion and repair are multiplied by nothing.
-    moves = ops.cast(double(ops.sigmoid(head(hidden, 1))), "float32")
-    motion = ops.cast(double(motion), "float32") * ops.concatenate([moves] * 5, axis=-1)
+    # Where nothing moves, the output must equal the input: there the gate multiplies both motion and repair by 0.
+    gate = ops.cast(double(ops.sigmoid(head(hidden, 1))), "float32")
+    motion = ops.cast(double(motion), "float32") * ops.concatenate([gate] * 5, axis=-1)
     time = times(motion, frames_out)
-    flow = unfolded(ops.concatenate(flows(2.0 * motion[..., :4], time), axis=-1), frames_out)
+    flow = unfold(ops.concatenate(flows(2.0 * motion[..., :4], time), axis=-1), frames_out)
     flow = layers.Identity(name="flow", dtype="float32")(flow)
     # Without evidence the nearer frame counts more: at a logit of 0 the blend is the cross-fade.
-    seen = unfolded(motion[..., 4:] + ops.log((1.0 - time) / time), frames_out)
-    visibility = layers.Activation("sigmoid", name="visibility", dtype="float32")(seen)
+    logit = unfold(motion[..., 4:] + ops.log((1.0 - time) / time), frames_out)
+    visibility = layers.Activation("sigmoid", name="visibility", dtype="float32")(logit)
     first, last = warp(inputs[:, 0], flow[..., :2]), warp(inputs[:, 1], flow[..., 2:])
     warped = visibility * first + (1.0 - visibility) * last
     warped = layers.Identity(name="warped", dtype="float32")(warped)
 
-    found = folded(ops.concatenate([first, last, warped, visibility], axis=-1))
-    x = conv(ops.concatenate([conv(found, width, 2), hidden], axis=-1), width)
+    evidence = fold(ops.concatenate([first, last, warped, visibility], axis=-1))
+    x = conv(ops.concatenate([conv(evidence, width, 2), hidden], axis=-1), width)
     repair = layers.Conv2DTranspose(channels, 4, 2, "same", kernel_initializer="zeros", dtype="float32")(x)
-    repaired = warped + unfolded(repair * moves, frames_out)
+    repaired = warped + unfold(repair * gate, frames_out)
 
-    still, moved = (ops.square(apart(*pair)) + 1e-5 for pair in ((inputs[:, :1], inputs[:, 1:]), (first, last)))
+    still, moved = (ops.square(distance(*pair)) + 1e-5 for pair in ((inputs[:, :1], inputs[:, 1:]), (first, last)))
     trust = layers.Identity(name="trust", dtype="float32")(still / (still + moved))
-    time = unfolded(time, frames_out)
+    time = unfold(time, frames_out)
     outputs = trust * repaired + (1.0 - trust) * ((1.0 - time) * inputs[:, :1] + time * inputs[:, 1:])
     outputs = ops.clip(outputs, -1.0, 1.0)
     return keras.Model(inputs, outputs, name="flow_interpolator")
 
 
 def warped_l1(inputs, outputs):
-    """The absolute error of the blend before its repair, at four sizes each half of the last, weighed 1, 2, 4, 8 in 4.
+    """Return the mean absolute error of the blend before its repair, at four sizes, each half of the last; a scalar.
 
-    A thin limb that was moved to a wrong place overlaps with the true one only in a small picture: there its flow has
-    a gradient.
+    The sizes have the weights 1, 2, 4 and 8, over 4. A thin limb that is moved to a wrong place overlaps with the true one
+    only in a small image: there its flow has a gradient.
+
+    Args:
+        inputs: "targets" (B, m, H, W, C).
+        outputs: "warped" (B, m, H, W, C).
     """
-    error, total = folded(outputs["warped"] - inputs["targets"]), 0.0
+    error, total = fold(outputs["warped"] - inputs["targets"]), 0.0
     for level in range(4):
         total = total + 2.0**level * ops.mean(ops.abs(error))
         # Without its strides Keras 3.15 takes the size twice on JAX.
@@ -204,7 +212,12 @@ def warped_l1(inputs, outputs):
 
 
 def smoothness(inputs, outputs):
-    """The mean absolute difference between the flows of neighbouring pixels, in pixels."""
+    """Return the mean absolute difference between the flows of neighbouring pixels, in pixels, a scalar.
+
+    Args:
+        inputs: not used.
+        outputs: "flow" (B, m, H, W, 4).
+    """
     flow = outputs["flow"]
     down, right = flow[:, :, 1:] - flow[:, :, :-1], flow[:, :, :, 1:] - flow[:, :, :, :-1]
     return ops.mean(ops.abs(down)) + ops.mean(ops.abs(right))

@@ -49,7 +49,7 @@ def gru_ae(
         frames: T, frames of a clip, at least 1.
         image_size: height and width of a frame in pixels, divisible by 16.
         channels: 1 (grey) or 3 (RGB).
-        latent_dim: numbers that a frame is encoded to (reference: 64).
+        latent_dim: size of a frame's latent vector (reference: 64).
         units: size of the GRU's state (reference: 100).
         width: filters of the first convolution; the last has 16 times as many (reference: 32).
 
@@ -59,6 +59,10 @@ def gru_ae(
 
     Raises:
         ValueError: image_size is not a positive multiple of 16.
+
+    Example:
+        >>> gru_ae(frames=2, image_size=16, latent_dim=4, units=4, width=1).output_shape
+        (None, 2, 16, 16, 1)
     """
     if image_size < 16 or image_size % 16:
         raise ValueError(f"gru_ae: image_size must be a positive multiple of 16. Received: {image_size}")

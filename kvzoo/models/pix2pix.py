@@ -1,4 +1,4 @@
-"""pix2pix on frames: n frames to m frames by a U-Net, and the critic of patches that it is trained against.
+"""pix2pix on frames: n frames to m frames by a U-Net, and the discriminator of patches that it is trained against.
 
 Source: Isola, Zhu, Zhou and Efros, "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017,
 arXiv 1611.07004, appendix 6.1; as the article on frame interpolation uses it (code pekatuu/pix2pix-tensorflow, branch
@@ -11,17 +11,18 @@ image size, so that the bottleneck is 1x1 at all of them (the paper's sizes: 256
                                                                           batch norm, not on the first and the last
       decoder    4x4 transposed conv, stride 2   the encoder's, backwards ReLU before each; batch norm; dropout on the
                                                                           first three; then the encoder's output of
-                                                                          that size beside it
+                                                                          that size appended
                  4x4 transposed conv, stride 2   mC', tanh
     outputs (m, H, W, C')
 
     inputs and targets, stacked to H x W x (nC + mC')
-      critic     4x4 conv, stride 2              w, 2w, 4w, 8w, …         leaky ReLU 0.2; batch norm, not on the first
+      discriminator
+                 4x4 conv, stride 2              w, 2w, 4w, 8w, …         leaky ReLU 0.2; batch norm, not on the first
                  4x4 conv, stride 1              twice the last, 8w at most; the same
                  4x4 conv, stride 1              1, a logit a patch
 
-How many of the strided convolutions the critic has gives the patch that a logit sees: 16 pixels with one, 34 with
-two, 70 with three, 142 with four, 286 with five. The critic of single pixels has 1x1 convolutions of w and 2w.
+The number of strided convolutions of the discriminator sets the patch that a logit sees: 16 pixels with one, 34 with
+two, 70 with three, 142 with four, 286 with five. The discriminator of single pixels has 1x1 convolutions of w and 2w.
 """
 
 import random
@@ -29,7 +30,9 @@ import random
 import keras
 from keras import layers
 
-# Pixels that a logit of the critic sees, and the strided convolutions that make it so; 1 has none.
+from kvzoo import deprecations
+
+# Pixels that a logit of the discriminator sees, and the strided convolutions that make it so; 1 has none.
 PATCHES = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 SIZES = (32, 64, 128, 256, 512)
 
@@ -46,7 +49,7 @@ def batch_norm(x, name: str):
 
 
 def stacked(clip):
-    """Return frames (B, T, H, W, C) beside each other on the channel axis, (B, H, W, T * C)."""
+    """Return frames (B, T, H, W, C) stacked on the channel axis, (B, H, W, T * C)."""
     frames, height, width, channels = clip.shape[1:]
     if frames == 1:
         return layers.Reshape((height, width, channels))(clip)
@@ -73,13 +76,13 @@ def upsample(x, filters: int, name: str, bias: bool = False):
 
 
 def check_size(image_size: int) -> None:
-    """Refuse a size that does not halve down to one pixel.
+    """Check that a size halves down to one pixel.
 
     Raises:
         ValueError: image_size is none of SIZES.
     """
     if image_size not in SIZES:
-        raise ValueError(f"pix2pix: image_size: one of {', '.join(map(str, SIZES))} is wanted. Received: {image_size}")
+        raise ValueError(f"pix2pix: image_size must be one of {', '.join(map(str, SIZES))}. Received: {image_size}")
 
 
 def pix2pix(
@@ -95,21 +98,25 @@ def pix2pix(
     """Build pix2pix's U-Net.
 
     Args:
-        frames_in: n, frames that are given.
-        frames_out: m, frames that are made.
+        frames_in: n, input frames.
+        frames_out: m, output frames.
         image_size: height and width of a frame in pixels, a power of two from 32 to 512; the encoder halves it to 1.
         channels: C of an input frame.
         channels_out: C' of an output frame; C when None.
         width: filters of the first convolution; 8 times as many at most (paper: 64).
         dropout: share of the decoder's first three layers that is dropped in training (paper: 0.5).
-        patch: the critic's; it changes nothing here.
+        patch: the discriminator's; not used here.
 
     Returns:
         A functional model, `inputs` (B, n, H, W, C) in -1..1 to frames (B, m, H, W, C') in -1..1. The layer
-        `bottleneck` (B, 1, 1, 8 * width) is what the smallest convolution answers.
+        `bottleneck` (B, 1, 1, 8 * width) is the output of the last convolution of the encoder.
 
     Raises:
         ValueError: image_size is no power of two from 32 to 512.
+
+    Example:
+        >>> pix2pix(frames_in=2, frames_out=3, image_size=32, width=1).output_shape
+        (None, 3, 32, 32, 3)
     """
     check_size(image_size)
     channels_out = channels if channels_out is None else channels_out
@@ -133,7 +140,7 @@ def pix2pix(
     return keras.Model(inputs, unstacked(layers.Activation("tanh")(x), frames_out), name="pix2pix")
 
 
-def pix2pix_critic(
+def pix2pix_discriminator(
     frames_in: int = 2,
     frames_out: int = 5,
     image_size: int = 128,
@@ -143,28 +150,32 @@ def pix2pix_critic(
     dropout: float = 0.5,
     patch: int = 70,
 ) -> keras.Model:
-    """Build pix2pix's critic of patches.
+    """Build pix2pix's discriminator of patches.
 
     Args:
         frames_in, frames_out, image_size, channels, channels_out: the shapes of the frames, as the U-Net's.
         width: filters of the first convolution; 8 times as many at most (paper: 64).
         patch: pixels that a logit sees: 1, 16, 34, 70, 142 or 286 (paper: 70).
-        dropout: the U-Net's; it changes nothing here.
+        dropout: the U-Net's; not used here.
 
     Returns:
         A functional model, `inputs` (B, n, H, W, C) and `targets` (B, m, H, W, C') in -1..1 to logits (B, h, w, 1),
         one a patch, positive where the pair looks real. 128 pixels with patches of 70 give 14x14.
 
     Raises:
-        ValueError: image_size is no power of two from 32 to 512, no such patch, or frames too small for it.
+        ValueError: image_size is no power of two from 32 to 512, an unknown patch, or frames too small for it.
+
+    Example:
+        >>> pix2pix_discriminator(image_size=128, width=1).output_shape
+        (None, 14, 14, 1)
     """
     check_size(image_size)
     if patch not in PATCHES:
-        raise ValueError(f"pix2pix: patch: one of {', '.join(map(str, PATCHES))} is wanted. Received: {patch}")
+        raise ValueError(f"pix2pix: patch must be one of {', '.join(map(str, PATCHES))}. Received: {patch}")
     halvings = PATCHES[patch]
     if image_size < 4 * 2**halvings:
         raise ValueError(
-            f"pix2pix: patch {patch} wants an image_size of at least {4 * 2**halvings}. Received: {image_size}"
+            f"pix2pix: patch {patch} requires an image_size of at least {4 * 2**halvings}. Received: {image_size}"
         )
     channels_out = channels if channels_out is None else channels_out
     inputs = keras.Input((frames_in, image_size, image_size, channels), name="inputs")
@@ -176,10 +187,13 @@ def pix2pix_critic(
         size, x = (4, layers.ZeroPadding2D(1)(x)) if halvings else (1, x)
         return layers.Conv2D(filters, size, use_bias=bias, kernel_initializer=normal(), name=name)(x)
 
-    x = (downsample if halvings else flat)(x, width, "critic_1", bias=True)
+    x = (downsample if halvings else flat)(x, width, "discriminator_1", bias=True)
     for i in range(1, max(1, halvings) + 1):
         convolve = downsample if i < halvings else flat
-        x = convolve(layers.LeakyReLU(0.2)(x), width * min(2**i, 8), f"critic_{i + 1}")
-        x = batch_norm(x, f"critic_{i + 1}_norm")
+        x = convolve(layers.LeakyReLU(0.2)(x), width * min(2**i, 8), f"discriminator_{i + 1}")
+        x = batch_norm(x, f"discriminator_{i + 1}_norm")
     x = flat(layers.LeakyReLU(0.2)(x), 1, "score", bias=True)
-    return keras.Model([inputs, targets], x, name="pix2pix_critic")
+    return keras.Model([inputs, targets], x, name="pix2pix_discriminator")
+
+
+__getattr__ = deprecations.old_objects(__name__)

@@ -63,30 +63,30 @@ CONVOLUTIONS = {"separable": separable, "full": full}
 
 
 def gate(x, sizes: list[int], name: str):
-    """Self-gating of branches that lie side by side in x, each by a matrix of its own."""
+    """Self-gating of branches that lie side by side in x, each by its own matrix; `sizes` are their channels."""
     means = layers.GlobalAveragePooling3D(keepdims=True)(x)
     half_open = keras.initializers.TruncatedNormal(stddev=0.01)
-    opened, start = [], 0
+    gates, start = [], 0
     for i, size in enumerate(sizes):
         dense = layers.Dense(size, use_bias=False, kernel_initializer=half_open, name=f"{name}_gate{i}")
-        opened.append(dense(means[..., start : start + size]))
+        gates.append(dense(means[..., start : start + size]))
         start += size
-    return x * ops.sigmoid(ops.concatenate(opened, axis=-1))
+    return x * ops.sigmoid(ops.concatenate(gates, axis=-1))
 
 
 def inception(x, sizes: list[int], name: str, convolution, gates: bool):
     """Four branches side by side."""
     b0, r1, b1, r2, b2, b3 = sizes
     # One convolution for the three branches that begin with 1x1x1.
-    together = unit(x, b0 + r1 + r2, 1, f"{name}_in")
-    first, second, third = ops.split(together, [b0, b0 + r1], axis=-1)
+    joint = unit(x, b0 + r1 + r2, 1, f"{name}_in")
+    first, second, third = ops.split(joint, [b0, b0 + r1], axis=-1)
     # The maximum over 3x3x3 in two steps, which are faster.
-    pooled = layers.MaxPooling3D((3, 1, 1), 1, "same")(layers.MaxPooling3D((1, 3, 3), 1, "same")(x))
+    maximum = layers.MaxPooling3D((3, 1, 1), 1, "same")(layers.MaxPooling3D((1, 3, 3), 1, "same")(x))
     branches = [
         first,
         convolution(second, b1, 3, f"{name}_b1"),
         convolution(third, b2, 3, f"{name}_b2"),
-        unit(pooled, b3, 1, f"{name}_b3"),
+        unit(maximum, b3, 1, f"{name}_b3"),
     ]
     x = ops.concatenate(branches, axis=-1)
     return gate(x, [b0, b1, b2, b3], name) if gates else x
@@ -98,10 +98,10 @@ def trunk(clip, width: float, convolution=separable, gates: bool = True, tempora
     def scaled(filters: int) -> int:
         return max(1, round(filters * width))
 
-    halved = 2 if temporal_stride == 8 else 1
+    halving = 2 if temporal_stride == 8 else 1  # of time, at each of the three places
     # At stride 2 PyTorch pads before, "same" behind: on clips turned round the two agree.
     x = ops.flip(clip, (1, 2, 3))
-    x = convolution(x, scaled(64), 7, "stem", (halved, 2, 2))
+    x = convolution(x, scaled(64), 7, "stem", (halving, 2, 2))
     x = layers.MaxPooling3D((1, 3, 3), (1, 2, 2), "same")(x)
     x = unit(x, scaled(64), 1, "2b")
     x = convolution(x, scaled(192), 3, "2c")
@@ -110,10 +110,10 @@ def trunk(clip, width: float, convolution=separable, gates: bool = True, tempora
     x = layers.MaxPooling3D((1, 3, 3), (1, 2, 2), "same")(x)
     for name, sizes in BLOCKS.items():
         if name == "4b":
-            x = layers.MaxPooling3D((3 if halved == 2 else 1, 3, 3), (halved, 2, 2), "same")(x)
-        if name == "5b" and (halved == 2 or spatial_stride == 32):
+            x = layers.MaxPooling3D((3 if halving == 2 else 1, 3, 3), (halving, 2, 2), "same")(x)
+        if name == "5b" and (halving == 2 or spatial_stride == 32):
             space = 2 if spatial_stride == 32 else 1
-            x = layers.MaxPooling3D((halved, space, space), (halved, space, space), "same")(x)
+            x = layers.MaxPooling3D((halving, space, space), (halving, space, space), "same")(x)
         x = inception(x, [scaled(filters) for filters in sizes], name, convolution, gates)
     return layers.Identity(name="map")(ops.flip(x, (1, 2, 3)))
 
@@ -135,19 +135,23 @@ def s3dg(
         frames: T, frames of the clips that it is trained on; the network takes any number.
         image_size: their height and width in pixels; the network takes any.
         channels: 1 (grey) or 3 (RGB).
-        classes: how many.
-        width: times the filters of every convolution.
+        classes: K, the number of classes.
+        width: factor of every convolution's filters.
         temporal_stride: 8 as in the paper, or 1 as in SpeedNet.
         spatial_stride: 32 as in the paper, or 16 as in SpeedNet.
         gates: false is S3D without self-gating.
         convolutions: "separable", or "full", which without gates is I3D, the trunk of speednet_i3d.
 
     Returns:
-        A functional model, clips (B, T, H, W, C) in -1..1 to logits (B, classes). The layer `map` gives
+        A functional model, clips (B, T, H, W, C) in -1..1 to logits (B, K). The layer `map` gives
         (B, T', H', W', 1024 * width), `features` (B, 1024 * width): its mean.
 
     Raises:
-        ValueError: a size under 1, a width that is not positive, a stride or convolutions that there are not.
+        ValueError: a size under 1, a width that is not positive, an unknown stride or kind of convolution.
+
+    Example:
+        >>> s3dg(frames=4, image_size=32, classes=3, width=0.0625).output_shape
+        (None, 3)
     """
     check_sizes("s3dg", frames, image_size, width)
     for option, value, legal in (
@@ -164,7 +168,11 @@ def s3dg(
 
 
 def check_sizes(name: str, frames: int, image_size: int, width: float) -> None:
-    """Raise ValueError for a size under 1 or a width that is not positive."""
+    """Check sizes.
+
+    Raises:
+        ValueError: a size under 1, or a width that is not positive.
+    """
     for option, value in (("frames", frames), ("image_size", image_size)):
         if value < 1:
             raise ValueError(f"{name}: {option} must be at least 1. Received: {value}")

@@ -1,4 +1,4 @@
-"""SpeedNet: is a clip played at normal speed, or sped up? And the paper's comparison, SpeedNet on I3D.
+"""SpeedNet: is a clip at normal speed, or sped up? And the paper's comparison, SpeedNet on I3D.
 
 Benaim et al., "SpeedNet: Learning the Speediness in Videos", CVPR 2020, arXiv 2004.06130; no official code.
 I3D: Carreira and Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017, arXiv 1705.07750.
@@ -26,7 +26,7 @@ def speednet(
         frames: T, frames of the clips that it is trained on; the network takes any number.
         image_size: their height and width in pixels; the network takes any.
         channels: 1 (grey) or 3 (RGB).
-        width: times the filters of every convolution.
+        width: factor of every convolution's filters.
         name: of the network.
         options: of the trunk.
 
@@ -36,6 +36,10 @@ def speednet(
 
     Raises:
         ValueError: a size under 1, or a width that is not positive.
+
+    Example:
+        >>> speednet(frames=4, image_size=16, width=0.0625).output_shape
+        (None, 1)
     """
     check_sizes(name, frames, image_size, width)
     clip = keras.Input((None, None, None, channels), name="clip")
@@ -45,5 +49,5 @@ def speednet(
 
 
 def speednet_i3d(frames: int = 64, image_size: int = 224, channels: int = 3, width: float = 1.0) -> keras.Model:
-    """Build SpeedNet on I3D in place of S3D-G, the paper's comparison; arguments, returns and raises as `speednet`."""
+    """Build SpeedNet on I3D instead of S3D-G, the paper's comparison; arguments, returns and raises as `speednet`."""
     return speednet(frames, image_size, channels, width, "speednet_i3d", convolution=full, gates=False)

@@ -32,19 +32,23 @@ def tiny_c3d(
         frames: T, frames of a clip.
         image_size: height and width of a frame in pixels.
         channels: 1 (grey) or 3 (RGB).
-        classes: how many.
+        classes: K, the number of classes.
         width: filters of the first convolution; the last has 4 times as many.
 
     Returns:
-        A functional model, clips (B, T, H, W, C) in -1..1 to logits (B, classes). The layer `features` gives
+        A functional model, clips (B, T, H, W, C) in -1..1 to logits (B, K). The layer `features` gives
         (B, 4 * width), not negative.
 
     Raises:
         ValueError: a size under 1, or fewer than two classes.
+
+    Example:
+        >>> tiny_c3d(frames=4, image_size=16, width=2, classes=3).output_shape
+        (None, 3)
     """
-    for option, value, least in (("frames", frames, 1), ("image_size", image_size, 1), ("classes", classes, 2)):
-        if value < least:
-            raise ValueError(f"tiny_c3d: {option} must be at least {least}. Received: {value}")
+    for option, value, minimum in (("frames", frames, 1), ("image_size", image_size, 1), ("classes", classes, 2)):
+        if value < minimum:
+            raise ValueError(f"tiny_c3d: {option} must be at least {minimum}. Received: {value}")
     clip = keras.Input((frames, image_size, image_size, channels), name="clip")
     x = clip
     for times in (1, 2, 3, 4):

@@ -1,33 +1,33 @@
-"""VideoGAN: a generator of clips that paints what moves over a still background.
+"""VideoGAN: a generator of clips that paints a moving foreground over a still background.
 
-The foreground stream makes a clip and a mask for it by 3D convolutions, the background stream one
-picture by 2D convolutions; the mask says where which of them is seen. A critic of 3D convolutions
-learns to tell generated clips from real ones.
+The foreground stream generates a clip and its mask by 3D convolutions, the background stream one
+image by 2D convolutions; the mask says where which of them is visible. A discriminator of 3D
+convolutions learns to tell generated clips from real ones.
 
 Source: Vondrick, Pirsiavash, Torralba, "Generating Videos with Scene Dynamics", NIPS 2016, and its
 code, cvondrick/videogan (Torch). Geometry, batch-norm constants and initialisers are the original's;
 weights carry over exactly.
-What differs: the critic has one logit in place of two; other sizes than 32 frames of 64x64 change the
+What differs: the discriminator has one logit in place of two; other sizes than 32 frames of 64x64 change the
 first and the last kernel; the two heads of the foreground are one layer, and a transposed convolution
-of a single point is a matrix product, with the same weights, because both are faster so.
+of a single point is a matrix product, with the same weights, because both are faster.
 
     noise (Z,)
       foreground    to T/16 x H/16 x W/16 x 8w              batch norm + ReLU
                     4x4x4 transposed conv, stride 2         4w, 2w, w; batch norm + ReLU
                     4x4x4 transposed conv, stride 2         foreground: C, tanh; mask: 1, sigmoid
-      background    the same in 2D, to C, tanh              one picture
+      background    the same in 2D, to C, tanh              one image
       clip          mask * foreground + (1 - mask) * background
 
     clip (T, H, W, C)
-      critic        4x4x4 conv, stride 2   w, 2w, 4w, 8w    batch norm, not on the first; leaky ReLU
+      discriminator 4x4x4 conv, stride 2   w, 2w, 4w, 8w    batch norm, not on the first; leaky ReLU
                     T/16 x H/16 x W/16 conv to the logit
 
-`videogan_label` draws a clip of a class (the article's extension). The label joins
+`videogan_label` generates a clip of a class (the article's extension). The label joins
 the noise of the foreground alone, one-hot, because a class says what happens and not where. Its entry
 is sqrt(Z), so that label and noise begin with the same weight in the first layer; an embedding in
-its place would be one more matrix before that layer's. Its critic has a second head that names the class.
+its place would be one more matrix before that layer's. Its discriminator has a second head that names the class.
 
-`videogan_image` continues a still picture (the original's conditional version): a 2D encoder takes the
+`videogan_image` continues a still image (the original's conditional version): a 2D encoder takes the
 place of the noise, w is 128.
 
     image (H, W, C)
@@ -39,9 +39,11 @@ place of the noise, w is 128.
 import keras
 from keras import layers, ops
 
+from kvzoo import deprecations
+
 
 def normal() -> keras.initializers.Initializer:
-    """The original's weights: N(0, 0.01). An initialiser of its own for each layer, or they would draw the same."""
+    """The original's weights: N(0, 0.01). A new initialiser for each layer, or all would draw the same."""
     return keras.initializers.RandomNormal(0.0, 0.01)
 
 
@@ -106,11 +108,11 @@ def from_noise(noise, label, frames: int, image_size: int, channels: int, width:
     return paint(foreground, mask, background_stream(norm_relu(x, "background_1"), width, channels))
 
 
-def critic_trunk(clip, width: int):
+def discriminator_trunk(clip, width: int):
     """Return a clip's features (B, T/16 * H/16 * W/16 * 8w)."""
-    x = layers.LeakyReLU(0.2)(downsample(clip, width, "critic_1"))
+    x = layers.LeakyReLU(0.2)(downsample(clip, width, "discriminator_1"))
     for i, filters in enumerate((2 * width, 4 * width, 8 * width), 2):
-        x = batch_norm(downsample(x, filters, f"critic_{i}"), f"critic_{i}_norm", epsilon=1e-3)
+        x = batch_norm(downsample(x, filters, f"discriminator_{i}"), f"discriminator_{i}_norm", epsilon=1e-3)
         x = layers.LeakyReLU(0.2)(x)
     # A convolution as large as what it sees is a dense layer.
     return layers.Flatten(name="features")(x)
@@ -121,7 +123,7 @@ def logits(x, units: int, name: str):
 
 
 def check_sizes(model: str, frames: int, image_size: int) -> None:
-    """Refuse what four halvings do not divide.
+    """Check that sizes can be halved four times.
 
     Raises:
         ValueError: frames or image_size is not a positive multiple of 16.
@@ -145,18 +147,23 @@ def videogan(
         frames: T, frames of a clip, divisible by 16.
         image_size: height and width of a frame in pixels, divisible by 16.
         channels: 1 (grey) or 3 (RGB).
-        noise_dim: Z, numbers that a clip is made from (reference: 100).
+        noise_dim: Z, size of the noise (reference: 100).
         width: filters of the last hidden layer; the first has 8 times as many (reference: 64).
-        two_stream: whether a background is painted behind; False is the paper's one-stream network,
+        two_stream: whether to paint a background behind; False is the paper's one-stream network,
             the foreground alone, which has no mask.
 
     Returns:
         A functional model, `noise` (B, Z) of N(0, 1) to clips (B, T, H, W, C) in -1..1. The layers
         `foreground` (B, T, H, W, C), `mask` (B, T, H, W, 1) in 0..1 and `background` (B, 1, H, W, C)
-        give what the clip was made of.
+        give what the clip is composed of.
 
     Raises:
         ValueError: frames or image_size is not a positive multiple of 16.
+
+    Example:
+        >>> generator = videogan(frames=16, image_size=16, width=1)
+        >>> generator.input_shape, generator.output_shape
+        ([(None, 100)], (None, 16, 16, 16, 3))
     """
     check_sizes("videogan", frames, image_size)
     noise = keras.Input((noise_dim,), name="noise")
@@ -165,7 +172,7 @@ def videogan(
     return keras.Model([noise], clip, name="videogan")
 
 
-def videogan_critic(
+def videogan_discriminator(
     frames: int = 32,
     image_size: int = 64,
     channels: int = 3,
@@ -173,23 +180,27 @@ def videogan_critic(
     width: int = 64,
     two_stream: bool = True,
 ) -> keras.Model:
-    """Build VideoGAN's critic.
+    """Build VideoGAN's discriminator.
 
     Args:
         frames, image_size, channels: the shape of a clip, as the generator's.
         width: filters of the first layer; the last has 8 times as many (reference: 64).
-        noise_dim, two_stream: the generator's; they change nothing here.
+        noise_dim, two_stream: the generator's; not used here.
 
     Returns:
         A functional model, `clip` (B, T, H, W, C) in -1..1 to logits (B, 1), positive where it looks
-        real. The layer `features` gives what the logit is read from.
+        real. The layer `features` gives the input of the logit's layer.
 
     Raises:
         ValueError: frames or image_size is not a positive multiple of 16.
+
+    Example:
+        >>> videogan_discriminator(frames=16, image_size=16, width=1).output_shape
+        (None, 1)
     """
     check_sizes("videogan", frames, image_size)
     clip = keras.Input((frames, image_size, image_size, channels), name="clip")
-    return keras.Model(clip, logits(critic_trunk(clip, width), 1, "score"), name="videogan_critic")
+    return keras.Model(clip, logits(discriminator_trunk(clip, width), 1, "score"), name="videogan_discriminator")
 
 
 def videogan_label(
@@ -201,11 +212,11 @@ def videogan_label(
     two_stream: bool = True,
     classes: int = 4,
 ) -> keras.Model:
-    """Build the generator that draws a clip of a class: `videogan` with a label in its foreground.
+    """Build the generator of a clip of a class: `videogan` with a label in its foreground.
 
     Args:
         frames, image_size, channels, noise_dim, width, two_stream: as for `videogan`.
-        classes: K, how many classes there are.
+        classes: K, the number of classes.
 
     Returns:
         A functional model, `noise` (B, Z) of N(0, 1) and `label` (B,) int32 in 0..K-1 to clips
@@ -217,13 +228,13 @@ def videogan_label(
     check_sizes("videogan_label", frames, image_size)
     noise = keras.Input((noise_dim,), name="noise")
     label = keras.Input((), name="label", dtype="int32")
-    # As strong as all of the noise together; with a 1 among 100 normal numbers the class begins all but unseen.
+    # As strong as all of the noise together; a 1 among 100 normal numbers would hardly count at first.
     one_hot = ops.one_hot(label, classes) * noise_dim**0.5
     clip = from_noise(noise, one_hot, frames, image_size, channels, width, two_stream)
     return keras.Model([noise, label], clip, name="videogan_label")
 
 
-def videogan_label_critic(
+def videogan_label_discriminator(
     frames: int = 32,
     image_size: int = 64,
     channels: int = 3,
@@ -232,14 +243,14 @@ def videogan_label_critic(
     two_stream: bool = True,
     classes: int = 4,
 ) -> keras.Model:
-    """Build the critic of `videogan_label`: `videogan_critic` with a second head that names the class.
+    """Build the discriminator of `videogan_label`: `videogan_discriminator` with a second head that names the class.
 
     Source of the head: Odena, Olah, Shlens, "Conditional Image Synthesis with Auxiliary Classifier
     GANs", ICML 2017.
 
     Args:
-        frames, image_size, channels, noise_dim, width, two_stream: as for `videogan_critic`.
-        classes: K, how many classes there are.
+        frames, image_size, channels, noise_dim, width, two_stream: as for `videogan_discriminator`.
+        classes: K, the number of classes.
 
     Returns:
         A functional model, `clip` (B, T, H, W, C) in -1..1 to {"score": logits (B, 1), "classes":
@@ -250,9 +261,9 @@ def videogan_label_critic(
     """
     check_sizes("videogan_label", frames, image_size)
     clip = keras.Input((frames, image_size, image_size, channels), name="clip")
-    features = critic_trunk(clip, width)
+    features = discriminator_trunk(clip, width)
     heads = {"score": logits(features, 1, "score"), "classes": logits(features, classes, "classes")}
-    return keras.Model(clip, heads, name="videogan_label_critic")
+    return keras.Model(clip, heads, name="videogan_label_discriminator")
 
 
 def videogan_image(
@@ -262,7 +273,7 @@ def videogan_image(
     width: int = 128,
     two_stream: bool = True,
 ) -> keras.Model:
-    """Build the generator that continues a still picture.
+    """Build the generator that continues a still image.
 
     Args:
         frames, image_size, channels, two_stream: as for `videogan`.
@@ -289,17 +300,17 @@ def videogan_image(
     return keras.Model([image], clip, name="videogan_image")
 
 
-def videogan_image_critic(
+def videogan_image_discriminator(
     frames: int = 32,
     image_size: int = 64,
     channels: int = 3,
     width: int = 128,
     two_stream: bool = True,
 ) -> keras.Model:
-    """Build the critic of `videogan_image`: `videogan_critic` at twice the width. It sees the clip alone.
+    """Build the discriminator of `videogan_image`: `videogan_discriminator` at twice the width. It sees the clip alone.
 
     Args:
-        frames, image_size, channels, width, two_stream: as for `videogan_critic`, width's reference is 128.
+        frames, image_size, channels, width, two_stream: as for `videogan_discriminator`, width's reference is 128.
 
     Returns:
         A functional model, `clip` (B, T, H, W, C) in -1..1 to logits (B, 1).
@@ -309,7 +320,7 @@ def videogan_image_critic(
     """
     check_sizes("videogan_image", frames, image_size)
     clip = keras.Input((frames, image_size, image_size, channels), name="clip")
-    return keras.Model(clip, logits(critic_trunk(clip, width), 1, "score"), name="videogan_image_critic")
+    return keras.Model(clip, logits(discriminator_trunk(clip, width), 1, "score"), name="videogan_image_discriminator")
 
 
 def mask_l1(inputs: dict, outputs: dict):
@@ -330,3 +341,6 @@ def first_frame_l1(inputs: dict, outputs: dict):
         outputs: "clip" (B, T, H, W, C).
     """
     return ops.mean(ops.abs(outputs["clip"][:, 0] - inputs["image"]))
+
+
+__getattr__ = deprecations.old_objects(__name__)

@@ -1,6 +1,7 @@
 """Resolve a recipe file: extends, overrides, shorthands, names, defaults, validation."""
 
 import contextlib
+import copy
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -10,12 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kvzoo import catalog
+from kvzoo import catalog, deprecations
 from kvzoo.errors import InputError, UnknownNameError, did_you_mean
 from kvzoo.options import in_words, options_model
 from kvzoo.recipe import keras_names, schema
 from kvzoo.recipe.text import Keys, Origin, Tree, dotted, parse_value, read
-from kvzoo.registry import LossSpec, ModelSpec, Registry, plugin_recipes, same_name
+from kvzoo.registry import LossSpec, ModelSpec, Registry, Spec, plugin_recipes, same_name
 
 # Keys that accept a bare name: `model: gru_ae` is `model: {name: gru_ae}`.
 SHORTHANDS: tuple[Keys, ...] = (("model",), ("loss",), ("data", "sampler"), ("fit", "optimizer"))
@@ -93,6 +94,8 @@ def load(
     validator = _Validator(tree, check_paths, check_weights=check_paths and not lock)
     validator.lock(lock)
     values = validator.resolve(smoke)
+    if isinstance(lock.get("origins"), dict):
+        lock = {**lock, "origins": {validator.renamed.get(key, key): origin for key, origin in lock["origins"].items()}}
     stem = lock.get("recipe") or file.name.split(".")[0]
     return Recipe(Path(stem).name or "recipe", values, tree.origins, lock)
 
@@ -146,10 +149,23 @@ def check_data(section: Mapping, loss: LossSpec) -> dict:
     return _Validator(tree).data(tree.values["data"], loss, ("data",))
 
 
+def current(values: Mapping[str, Any]) -> dict:
+    """Return the values of a resolved recipe, which an older version may have written, under today's names."""
+    tree = Tree(copy.deepcopy(dict(values)), {})
+    _rename(tree, quietly=True)
+    for keys, noun, key in deprecations.named_sections(tree.values):
+        name = str(_get_in(tree.values, keys).get(key))
+        with contextlib.suppress(InputError):
+            for old, new in deprecations.options(noun, name, catalog.REGISTRIES[noun].get(name).options).items():
+                _move(tree, (*keys, old), (*keys, new))
+    return tree.values
+
+
 def _read_with_parents(file: Path, children: tuple[Path, ...]) -> Tree:
     tree = read(file)
     for keys in _shorthands(tree):
         _expand(tree, keys)
+    _rename(tree)
     _absolute_paths(tree, file)
     parent = tree.values.pop("extends", None)
     if parent is None:
@@ -189,6 +205,9 @@ def _merge(base: Tree, child: Tree) -> None:
             for key, inner in value.items():
                 lay((*keys, key), inner)
             return
+        for other in _spellings(base.values, keys):
+            if other not in child.origins:  # or it is for `_Checker` to refuse that both are set
+                _move(base, other, None)
         base.put(keys, value, child.origin(keys))
         base.origins.update({k: o for k, o in child.origins.items() if k[: len(keys)] == keys})
 
@@ -209,6 +228,71 @@ def _expand(tree: Tree, keys: Keys) -> None:
     if isinstance(node, dict) and isinstance(node.get(keys[-1]), str):
         node[keys[-1]] = {"name": node[keys[-1]]}
         tree.origins[(*keys, "name")] = tree.origin(keys)
+
+
+def _rename(tree: Tree, quietly: bool = False) -> None:
+    """Put fixed keys and registered names under their current names; options wait until their owner is known.
+
+    Raises:
+        InputError: a key under both of its names.
+    """
+    for old, new in deprecations.KEYS.items():
+        old_keys, new_keys = tuple(old.split(".")), tuple(new.split("."))
+        if not _has(tree.values, old_keys):
+            continue
+        if _has(tree.values, new_keys):
+            raise InputError(f"{tree.origin(old_keys)}: {old}: the old name of {new}, which is set too")
+        if not quietly:
+            deprecations.warn(str(tree.origin(old_keys)), old, new)
+        _move(tree, old_keys, new_keys)
+    for keys, noun, key in deprecations.named_sections(tree.values):
+        section = _get_in(tree.values, keys)
+        name = section.get(key)
+        if isinstance(name, str) and (new := catalog.REGISTRIES[noun].renamed(name)):
+            if not quietly:
+                place = str(tree.origin((*keys, key)))
+                deprecations.warn(place, f"{dotted((*keys, key))}: {name}", new)
+            section[key] = new
+
+
+def _spellings(recipe: Mapping, keys: Keys) -> list[Keys]:
+    """Return the other names of an option, old or new, whatever the thing that may have it is called."""
+    *section, name = keys
+    nouns = {noun for place, noun, _ in deprecations.named_sections(recipe) if place == tuple(section)}
+    renames = [old for (noun, _), old in deprecations.OPTIONS.items() if noun in nouns]
+    pairs = [pair for names in renames for pair in names.items()]
+    return [(*section, b if name == a else a) for a, b in pairs if name in (a, b)]
+
+
+def _has(values: Any, keys: Keys) -> bool:
+    outer = _get_in(values, keys[:-1])
+    return isinstance(outer, dict) and keys[-1] in outer
+
+
+def _get_in(values: Any, keys: Keys) -> Any:
+    """Return what stands at some keys; None where nothing does."""
+    for key in keys:
+        try:
+            values = values[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return values
+
+
+def _move(tree: Tree, old: Keys, new: Keys | None) -> None:
+    """Move a value and its origins to other keys, or away where they are None; nothing where there is no value."""
+    if not _has(tree.values, old):
+        return
+    value = _get_in(tree.values, old[:-1]).pop(old[-1])
+    origins = {keys: origin for keys, origin in tree.origins.items() if keys[: len(old)] == old}
+    tree.drop_origins(old)
+    if new is not None:
+        outer = _get_in(tree.values, new[:-1])
+        if isinstance(outer, dict):
+            outer[new[-1]] = value
+        else:
+            tree.put(new, value, origins.get(old) or tree.origin(old))
+        tree.origins.update({(*new, *keys[len(old) :]): origin for keys, origin in origins.items()})
 
 
 def _absolute_paths(tree: Tree, file: Path) -> None:
@@ -247,11 +331,14 @@ def _override(tree: Tree, text: str) -> None:
     # Paths of an override are relative to the current folder.
     alone = Tree({}, {})
     alone.put(keys, new_value, Origin(where))
+    _rename(alone)
+    for old, new in deprecations.KEYS.items():
+        if keys[: old.count(".") + 1] == tuple(old.split(".")):
+            keys = (*new.split("."), *keys[old.count(".") + 1 :])
     _absolute_paths(alone, Path.cwd() / "override")
-    value: Any = alone.values
-    for key in keys:
-        value = value[key]
-    tree.put(keys, value, Origin(where))
+    for other in _spellings(tree.values, keys):
+        _move(tree, other, None)
+    tree.put(keys, _get_in(alone.values, keys), Origin(where))
 
 
 class _Validator:
@@ -261,6 +348,7 @@ class _Validator:
         self.tree = tree
         self.check_paths = check_paths
         self.check_weights = check_weights
+        self.renamed: dict[str, str] = {}  # dotted keys of options, old to new
 
     def lock(self, lock: dict) -> None:
         """Validate the record of a run, which may have been edited."""
@@ -278,7 +366,11 @@ class _Validator:
         # A resolved recipe has keys of fine-tuning only if the recipe sets them.
         values["model"] = {k: v for k, v in model.items() if k in settings or k not in schema.FineTuning.model_fields}
         self._check_fine_tuning(model, spec)
-        values["loss"] = self._named(catalog.LOSSES, spec.loss_settings(values["loss"]), ("loss",))
+        settings = values["loss"] or {}
+        if isinstance(name := settings.get("name", spec.loss), str):
+            # Under current names, before the model's own options join them.
+            settings = self._renamed(self._get(catalog.LOSSES, name, ("loss", "name")), settings, ("loss",))
+        values["loss"] = self._named(catalog.LOSSES, spec.loss_settings(settings), ("loss",))
         loss = catalog.LOSSES.get(values["loss"]["name"])
         if spec.kind not in loss.kinds:
             self._fail(
@@ -313,7 +405,8 @@ class _Validator:
             self._fail((*keys, "source"), f"must be the name of a source; known: {', '.join(catalog.SOURCES.names())}")
         spec = self._get(catalog.SOURCES, source, (*keys, "source"))
         tests = section.pop("tests", None) if keys == ("data",) else None
-        data = self._validate(options_model("data", spec.options, schema.Data), section, keys)
+        section = self._renamed(spec, section, keys)
+        data = self._validate(options_model("data", spec.options, schema.Data), section, keys, spec)
         for name, option in spec.options.items():
             missing = option.type == "path" and data[name] and not os.path.exists(data[name])
             if missing and self.check_paths and not data[name].startswith(schema.ADDRESSES):
@@ -416,8 +509,20 @@ class _Validator:
         if not isinstance(name, str):
             self._fail((*keys, "name"), f"must be the name of a {noun}; known: {', '.join(registry.names())}")
         spec = self._get(registry, name, (*keys, "name"))
-        rest = {k: v for k, v in settings.items() if k != "name"}
-        return {"name": name, **self._validate(options_model(spec.name, spec.options, base), rest, keys)}
+        rest = {k: v for k, v in self._renamed(spec, settings, keys).items() if k != "name"}
+        return {"name": name, **self._validate(options_model(spec.name, spec.options, base), rest, keys, spec)}
+
+    def _renamed(self, spec: Spec, section: Mapping, keys: Keys) -> dict:
+        """Return the options of a registered thing under their current names."""
+        names = deprecations.options(spec.noun, spec.name, spec.options)
+        for old in [key for key in section if key in names]:
+            new = names[old]
+            if new in section:
+                self._fail((*keys, old), f"the old name of {dotted((*keys, new))}, which is set too")
+            place, self.renamed[dotted((*keys, old))] = str(self.tree.origin((*keys, old))), dotted((*keys, new))
+            deprecations.warn(place, dotted((*keys, old)), dotted((*keys, new)))
+            _move(self.tree, (*keys, old), (*keys, new))
+        return {names.get(key, key): value for key, value in section.items()}
 
     def _get(self, registry: Registry, name: str, keys: Keys):
         try:
@@ -425,7 +530,8 @@ class _Validator:
         except InputError as error:
             self._fail(keys, str(error))
 
-    def _validate(self, model: type[schema.Section], values: Any, keys: Keys) -> dict:
+    def _validate(self, model: type[schema.Section], values: Any, keys: Keys, spec: Spec | None = None) -> dict:
+        """Return a section's values with defaults; `spec` is of the registered thing whose options it has."""
         try:
             return model.model_validate(values).model_dump()
         except ValidationError as error:
@@ -433,9 +539,19 @@ class _Validator:
             at = (*keys, *(k for k in first["loc"] if _is_key(k, values)))
             if first["type"] == "extra_forbidden" or first["type"] == "missing":
                 at = (*keys, *first["loc"])
-            known = self._siblings(model, first["loc"], dotted((*keys, *first["loc"][:-1])))
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            self._fail(at, in_words(first, known) + more)
+            if spec and first["type"] == "extra_forbidden" and (others := self._others_with(first["loc"][0], spec)):
+                self._fail(at, f"the {spec.noun} {spec.name} has no such option; {others}{more}")
+            known = self._siblings(model, first["loc"], dotted((*keys, *first["loc"][:-1])))
+            old = deprecations.options(spec.noun, spec.name, spec.options) if spec else {}
+            self._fail(at, in_words(first, known, old) + more)
+
+    @staticmethod
+    def _others_with(option: str, spec: Spec) -> str:
+        """Return in words which others of a spec's group have an option; "" if none has."""
+        entries = catalog.REGISTRIES[spec.noun].offered()
+        names = [entry.name for entry in entries if entry.spec and option in entry.spec.options]
+        return f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} it" if names else ""
 
     @staticmethod
     def _siblings(model: type[schema.Section], loc: tuple, section: str) -> tuple[list[str], list[str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from kvzoo import deprecations
 from kvzoo.errors import InputError
 from kvzoo.files import copy_whole, writing, written_whole
 from kvzoo.run.folder import found
@@ -111,7 +112,8 @@ def restore(model: keras.Model, arrays: dict[str, np.ndarray], learning_rates: b
     if len(names) != len(variables):
         raise InputError(f"the checkpoint has {len(names)} variables, the model {len(variables)}")
     for name, variable in zip(names, variables, strict=True):
-        if arrays[name].shape != tuple(variable.shape) or name.partition(":")[2] != _path(variable):
+        path = deprecations.variable(name.partition(":")[2])
+        if arrays[name].shape != tuple(variable.shape) or path != deprecations.variable(_path(variable)):
             raise InputError(
                 f"the checkpoint's {name.partition(':')[2]} {arrays[name].shape} does not fit {_path(variable)} {variable.shape}"
             )

@@ -6,14 +6,14 @@ from typing import Any
 
 from kvzoo.data.pipeline import Data
 from kvzoo.errors import InputError
-from kvzoo.recipe.resolve import Recipe
+from kvzoo.recipe.resolve import Recipe, current
 from kvzoo.recipe.text import dotted
 from kvzoo.run.folder import LOCK, RunFolder
 from kvzoo.run.history import History
 from kvzoo.run.provenance import fingerprint, summary
 
 # Where the learning rates of a run stand in its recipe.
-RATES = (("fit", "optimizer", "learning_rate"), ("loss", "critic_learning_rate"))
+RATES = (("fit", "optimizer", "learning_rate"), ("loss", "discriminator_learning_rate"))
 # Values that a resumed run may change, by their keys or the first ones of them.
 MAY_CHANGE = (
     *(
@@ -46,7 +46,7 @@ def check_changes(run_folder: RunFolder, recipe: Recipe, record: dict, new_data:
     """
     # A checkpoint of an older version has no recipe; the run's lock file then says how it was.
     before = record.get("recipe") or run_folder.recipe(check_paths=False).values
-    before, now = (_flat(values) for values in (before, json.loads(json.dumps(recipe.values))))
+    before, now = (_flat(values) for values in (current(before), json.loads(json.dumps(recipe.values))))
     changes = {
         keys: (before.get(keys), now.get(keys))
         for keys in sorted(before.keys() | now.keys())

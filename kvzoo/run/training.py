@@ -30,7 +30,7 @@ log = logging.getLogger("kvzoo")
 LOGS_STEPS, LOGS_SECONDS = 16, 0.2  # logs stay on the device for so many steps, or so long
 INTERVALS = 3  # so many in a row beyond a bound are a collapse
 LEAST_DIVERSITY = 0.1  # of the sample's clips, in parts of the real ones'
-LEAST_CRITIC_LOSS = 0.05  # below it a critic is hardly ever wrong, and its gradient says little
+LEAST_DISCRIMINATOR_LOSS = 0.05  # below it a discriminator is nearly always right, and its gradient says little
 
 
 def collapses(rows: list[dict[str, float]]) -> list[str]:
@@ -38,11 +38,12 @@ def collapses(rows: list[dict[str, float]]) -> list[str]:
     warnings = []
     names = [name for name in rows[-1] if name == "diversity" or name.startswith("d_loss")]
     for name in names:
-        bound = LEAST_DIVERSITY if name == "diversity" else LEAST_CRITIC_LOSS
-        # A critic's loss below 0 is the Wasserstein one's, which has no such bound. At step 0 nothing is learned yet.
+        bound = LEAST_DIVERSITY if name == "diversity" else LEAST_DISCRIMINATOR_LOSS
+        # A loss below 0 is a Wasserstein critic's, which has no such bound. At step 0 nothing is learned yet.
         beyond = [0 <= row.get(name, bound) < bound for row in rows if row["step"]]
         if len(beyond) >= INTERVALS and all(beyond[-INTERVALS:]) and not any(beyond[-INTERVALS - 1 : -INTERVALS]):
-            meaning = "the samples are nearly all alike" if name == "diversity" else "the critic is hardly ever wrong"
+            alike = name == "diversity"
+            meaning = "the samples are nearly all alike" if alike else "discriminator accuracy is near 100 %"
             warnings.append(
                 f"{name} is {rows[-1][name]:.3g}, under {bound:g} for {INTERVALS} intervals: {meaning}; "
                 "the generator may have collapsed"

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from kvzoo.losses.base import to_chances
+from kvzoo.losses.base import to_probabilities
 from kvzoo.tasks.base import Examples, ExtraMetrics, Task, check_shape
 from kvzoo.tasks.measured import Measured
 from kvzoo.tasks.samples import Drawn, Shown
@@ -48,7 +48,7 @@ def captions_of(model, shown: Shown) -> list[str]:
     eagerly = keras.backend.backend() == "tensorflow"
     logits = model(shown.clips, training=False) if eagerly else model.predict_on_batch(shown.clips)
     captions = []
-    for label, probabilities in zip(shown.labels, to_chances(logits), strict=True):
+    for label, probabilities in zip(shown.labels, to_probabilities(logits), strict=True):
         taken = int(probabilities.argmax())
         right = "" if taken == label else f"\nis {shown.classes[label]}"
         captions.append(f"{shown.classes[taken]} {probabilities[taken]:.0%}{right}")
@@ -57,6 +57,6 @@ def captions_of(model, shown: Shown) -> list[str]:
 
 def probabilities_of(model, examples: Examples, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the probabilities of the classes, (N, K), and the classes, (N,)."""
-    rows = [(to_chances(model.predict_on_batch(clips)), labels) for clips, labels in examples.batches(batch_size)]
+    rows = [(to_probabilities(model.predict_on_batch(clips)), labels) for clips, labels in examples.batches(batch_size)]
     probabilities, labels = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     return probabilities, labels

@@ -25,7 +25,7 @@ SECONDS = 20.0  # after which no more steps are timed
 QUICK_START = "gru_ae"
 USUAL_SHARE = 0.6  # of the matrix rate, that the quick start has from its first step to its last, samples included
 MATRIX = 2048  # rows and columns of the product that tells the machine's rate
-# Passes of a training step through the main network and through each of its critics, a gradient's pass through weights
+# Passes of a training step through the main network and through each of its discriminators, a gradient's pass through weights
 # and one through activations counted as one forward pass each.
 PASSES = {"adversarial": (3, 9), "conditional": (3, 9)}
 
@@ -125,8 +125,8 @@ def measure(name: str, recipe: Recipe | None) -> Cost:
     _, forward_s = _timed(lambda: predict.predict_on_batch(packed))
 
     counted = {part: macs(each, model.clip_shape) for part, each in networks_of(model).items()}
-    main, critics = counted.pop("network"), sum(counted.values())
-    passes, of_critics = PASSES.get(spec.loss, (3, 0))
+    main, discriminators = counted.pop("network"), sum(counted.values())
+    passes, of_discriminators = PASSES.get(spec.loss, (3, 0))
     backend = keras.backend.backend()
     conditions = {setting.name: setting.value for setting in process.prepare()}
     return Cost(
@@ -140,7 +140,9 @@ def measure(name: str, recipe: Recipe | None) -> Cost:
         step_s=round(step_s, 4),
         forward_s=round(forward_s, 4),
         clips_s=round(len(examples[0]) / step_s, 2),
-        train_share=round(2 * len(examples[0]) * (passes * main + of_critics * critics) / step_s / rate, 3),
+        train_share=round(
+            2 * len(examples[0]) * (passes * main + of_discriminators * discriminators) / step_s / rate, 3
+        ),
         forward_share=round(2 * batch_size * main / forward_s / rate, 3),
         peak_memory_mb=round(_peak_memory_mb(), 1),
         matrix_gflops=round(rate / 1e9, 1),

@@ -167,7 +167,7 @@ def _spec(name: str) -> None:
     spec = catalog.MODELS.get(name)
     loss = catalog.LOSSES.get(spec.loss)
     assert spec.kind in loss.kinds, f"its loss {loss.name} trains {', '.join(loss.kinds)}; its kind is {spec.kind}"
-    for path in (spec.builder, *spec.critics.values()):
+    for path in (spec.builder, *spec.discriminators.values()):
         arguments = inspect.signature(load_object(path)).parameters
         if any(a.kind == a.VAR_KEYWORD for a in arguments.values()):
             continue
@@ -273,7 +273,7 @@ def _gradients(name: str) -> None:
 
 
 def _loss(name: str) -> None:
-    if catalog.MODELS.get(name).critics:
+    if catalog.MODELS.get(name).discriminators:
         raise NotHere("a game of several players has no loss that must fall")
     keras.utils.set_random_seed(0)
     model = tiny(name, compile=False)

@@ -1,14 +1,14 @@
-"""MoCoGAN: a generator whose clip is one content and a path of motions, judged by two critics.
+"""MoCoGAN: a generator whose clip is one content and a path of motions, judged by two discriminators.
 
 A clip's content code is drawn once; a GRU turns noise of each frame into a path of motion codes; a picture
-generator draws each frame from both. One critic judges single frames, the other the clip.
+generator draws each frame from both. One discriminator judges single frames, the other the clip.
 
 Source: Tulyakov, Liu, Yang and Kautz, "MoCoGAN: Decomposing Motion and Content for Video Generation", CVPR 2018, arXiv
 1707.04993; sizes of layers as in the authors' code (sergeytulyakov/mocogan, PatchImageDiscriminator and
 PatchVideoDiscriminator), of which nothing is copied.
 What differs: the code of a motion's class (their InfoGAN term) is left out; the picture generator's weights begin with
 Keras's initialisers; other image sizes than 64 change its first kernel; the generator makes one batch of clips a step,
-and the image critic sees a random frame of each, where the authors draw a second batch for it.
+and the image discriminator sees a random frame of each, where the authors draw a second batch for it.
 
     noise (content_dim + (T + 1) motion_dim,)
       content       the first content_dim numbers
@@ -18,8 +18,8 @@ and the image critic sees a random frame of each, where the authors draw a secon
                     4x4 transposed conv, stride 2     C, tanh
     clip (T, H, W, C)
 
-      image critic  a random frame; 4x4 conv, stride 2: w, 2w, 4w, scores of patches      (H/16, W/16)
-      video critic  4x4x4 conv, stride 1x2x2: w, 2w, 4w, scores of patches                (T - 12, H/16, W/16)
+      image discriminator  a random frame; 4x4 conv, stride 2: w, 2w, 4w, scores of patches      (H/16, W/16)
+      video discriminator  4x4x4 conv, stride 1x2x2: w, 2w, 4w, scores of patches                (T - 12, H/16, W/16)
                     batch norm but on the first and the scores; LeakyReLU 0.2; no biases
 """
 
@@ -50,7 +50,7 @@ def mocogan(
         content_dim: numbers of the content code (paper: 50).
         motion_dim: numbers of a motion code, and units of the GRU (paper: 10).
         width: filters of the last hidden layer; the first has 8 times as many (authors' code: 64).
-        noise_sigma: of the critics.
+        noise_sigma: of the discriminators.
 
     Returns:
         A functional model, noise (B, content_dim + (T + 1) motion_dim) to clips (B, T, H, W, C) in -1..1. Its layers
@@ -78,7 +78,7 @@ def mocogan(
     return keras.Model(noise, ops.reshape(x, (-1, frames, image_size, image_size, channels)), name="mocogan")
 
 
-def image_critic(
+def image_discriminator(
     frames: int = 16,
     image_size: int = 64,
     channels: int = 3,
@@ -87,7 +87,7 @@ def image_critic(
     width: int = 64,
     noise_sigma: float = 0.0,
 ) -> keras.Model:
-    """Build the critic of single frames; takes the generator's arguments.
+    """Build the discriminator of single frames; takes the generator's arguments.
 
     Returns:
         A functional model, clips (B, T, H, W, C) in -1..1 to scores (B, H/16, W/16, 1) of patches of one frame: a
@@ -103,10 +103,10 @@ def image_critic(
         x = layers.Conv2D(filters, 4, 2, "same", use_bias=False)(noisy(x, noise_sigma))
         x = layers.LeakyReLU(0.2)(x if filters == width else norm(x))
     scores = layers.Conv2D(1, 4, 2, "same", use_bias=False, name="scores")(noisy(x, noise_sigma))
-    return keras.Model(clip, scores, name="mocogan_image_critic")
+    return keras.Model(clip, scores, name="mocogan_image_discriminator")
 
 
-def video_critic(
+def video_discriminator(
     frames: int = 16,
     image_size: int = 64,
     channels: int = 3,
@@ -115,7 +115,7 @@ def video_critic(
     width: int = 64,
     noise_sigma: float = 0.0,
 ) -> keras.Model:
-    """Build the critic of clips; takes the generator's arguments.
+    """Build the discriminator of clips; takes the generator's arguments.
 
     Returns:
         A functional model, clips (B, T, H, W, C) in -1..1 to scores (B, T - 12, H/16, W/16, 1) of patches.
@@ -127,11 +127,11 @@ def video_critic(
         x = layers.Conv3D(filters, 4, (1, 2, 2), use_bias=False)(padded(noisy(x, noise_sigma)))
         x = layers.LeakyReLU(0.2)(x if filters == width else norm(x))
     scores = layers.Conv3D(1, 4, (1, 2, 2), use_bias=False, name="scores")(padded(x))
-    return keras.Model(clip, scores, name="mocogan_video_critic")
+    return keras.Model(clip, scores, name="mocogan_video_discriminator")
 
 
 def padded(x):
-    """Padding by 1 in space, none in time: no frame of zeros is shown to the critic."""
+    """Padding by 1 in space, none in time: no frame of zeros is shown to the discriminator."""
     return layers.ZeroPadding3D((0, 1, 1))(x)
 
 
@@ -142,6 +142,8 @@ def noisy(x, sigma: float):
 
 def _check(frames: int, image_size: int) -> None:
     if frames < 13:
-        raise ValueError(f"mocogan: frames must be at least 13, the video critic's field in time. Received: {frames}")
+        raise ValueError(
+            f"mocogan: frames must be at least 13, the video discriminator's field in time. Received: {frames}"
+        )
     if image_size < 16 or image_size % 16:
         raise ValueError(f"mocogan: image_size must be a positive multiple of 16. Received: {image_size}")

@@ -8,7 +8,10 @@ MOCOGAN = ModelSpec(
     summary="noise to a clip, frame by frame: one code of its content, a GRU's path of motion codes",
     kind="generator",
     loss="adversarial",
-    critics={"image": "kvzoo_mocogan.mocogan:image_critic", "video": "kvzoo_mocogan.mocogan:video_critic"},
+    discriminators={
+        "image": "kvzoo_mocogan.mocogan:image_discriminator",
+        "video": "kvzoo_mocogan.mocogan:video_discriminator",
+    },
     options={
         "frames": Option("int", 16, "frames of a clip", minimum=13),
         "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
@@ -16,7 +19,9 @@ MOCOGAN = ModelSpec(
         "content_dim": Option("int", 50, "numbers of the content code, one for a clip", minimum=1),
         "motion_dim": Option("int", 10, "numbers of the motion code, one for each frame", minimum=1),
         "width": Option("int", 64, "filters of the last hidden layer", minimum=1),
-        "noise_sigma": Option("float", 0.0, "standard deviation of noise before the critics' convolutions", minimum=0),
+        "noise_sigma": Option(
+            "float", 0.0, "standard deviation of noise before the discriminators' convolutions", minimum=0
+        ),
     },
     tiny={"frames": 13, "image_size": 16, "content_dim": 6, "motion_dim": 3, "width": 4},
     optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},

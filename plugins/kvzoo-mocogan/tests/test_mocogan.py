@@ -1,4 +1,4 @@
-"""What is special about MoCoGAN: content and motion apart, and two critics."""
+"""What is special about MoCoGAN: content and motion apart, and two discriminators."""
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ def model():
     return kvzoo.get("mocogan", **TINY)
 
 
-def test_critics_score_patches_at_the_papers_size():
+def test_discriminators_score_patches_at_the_papers_size():
     networks = kvzoo.get("mocogan", compile=False).networks
     assert networks["image"].output_shape[1:] == (4, 4, 1)
     assert networks["video"].output_shape[1:] == (4, 4, 4, 1)
@@ -50,10 +50,12 @@ def test_content_is_the_clips_and_motion_is_the_frames_own():
     assert changed(slice(9 + 5 * 3, 9 + 6 * 3)).tolist() == [False] * 5 + [True] * 8
 
 
-def test_the_image_critic_sees_one_frame_the_middle_one_at_inference_any_in_training(model):
-    critic = model.networks["image"]
+def test_the_image_discriminator_sees_one_frame_the_middle_one_at_inference_any_in_training(model):
+    discriminator = model.networks["image"]
     clips = np.tile(np.arange(13, dtype="float32")[None, :, None, None, None] / 6 - 1, (400, 1, 16, 16, 3))
-    frame = keras.Model(critic.input, next(x for x in critic.layers if isinstance(x, keras.layers.Conv2D)).input)
+    frame = keras.Model(
+        discriminator.input, next(x for x in discriminator.layers if isinstance(x, keras.layers.Conv2D)).input
+    )
     told = frame.predict(clips, verbose=0)
     np.testing.assert_allclose(told, clips[:, 6], atol=1e-6)
     drawn = [np.asarray(keras.ops.convert_to_numpy(frame(clips, training=True)))[:, 0, 0, 0] for _ in range(2)]
@@ -64,7 +66,7 @@ def test_the_image_critic_sees_one_frame_the_middle_one_at_inference_any_in_trai
 
 
 @pytest.mark.parametrize("loss", [{"variant": "log"}, {"variant": "hinge", "spectral_norm": True}])
-def test_both_critics_learn(loss):
+def test_both_discriminators_learn(loss):
     keras.utils.set_random_seed(0)
     model = kvzoo.get("mocogan", loss={"name": "adversarial", **loss}, **TINY)
     before = {
@@ -84,7 +86,7 @@ def test_both_critics_learn(loss):
     assert draws and all((keras.ops.convert_to_numpy(v) != b).any() for v, b in zip(draws, states, strict=True))
 
 
-def test_noise_before_the_critics_convolutions_is_there_where_it_is_asked_for():
+def test_noise_before_the_discriminators_convolutions_is_there_where_it_is_asked_for():
     kinds = {
         sigma: [
             sum(isinstance(x, keras.layers.GaussianNoise) and x.name != "draws" for x in n.layers)
