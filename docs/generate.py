@@ -213,24 +213,24 @@ SECTIONS = (
     (
         "The top level",
         schema.RecipeModel,
-        "in addition to `extends`, the path of another recipe to build on, relative to the folder of this one",
+        "there is also `extends`: the path of another recipe to build on, relative to the folder of this one",
     ),
     (
         "`model`",
         schema.FineTuning,
-        "in addition to the options of the model, see its card or `kvzoo info NAME`",
+        "the options of the model belong here, too: see its card or `kvzoo info NAME`",
     ),
     (
         "`data`",
         schema.Data,
-        "in addition to the options of the source; `tests` contains further named `data` sections to evaluate on",
+        "the options of the source belong here, too; `tests` contains further named `data` sections to evaluate on",
     ),
     ("`fit`", schema.Fit, ""),
-    ("`fit.best`", schema.Best, "the name of the metric is enough"),
+    ("`fit.best`", schema.Best, "the name of the metric alone is enough"),
     (
         "`fit.early_stopping`",
         schema.EarlyStopping,
-        "as in `keras.callbacks.EarlyStopping`; an epoch is an interval",
+        "the keys are those of `keras.callbacks.EarlyStopping`; an epoch is an interval",
     ),
 )
 
