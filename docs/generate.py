@@ -16,10 +16,10 @@ import click
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from kvzoo import catalog
+from kvzoo import catalog, keras_names
 from kvzoo.cli.info import model_rows, option_in_words
 from kvzoo.cli.verbs import VERBS, cli
-from kvzoo.recipe import keras_names, schema
+from kvzoo.recipe import schema
 from kvzoo.recipe.resolve import load, shipped_recipes
 from kvzoo.registry import ModelSpec, Option, Spec
 

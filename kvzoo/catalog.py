@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 
+from kvzoo import keras_names
 from kvzoo.errors import InputError, PluginError
 from kvzoo.registry import (
     CallbackSpec,
@@ -11,6 +12,7 @@ from kvzoo.registry import (
     LossSpec,
     MetricSpec,
     ModelSpec,
+    OptimizerSpec,
     Option,
     Registry,
     SamplerSpec,
@@ -700,6 +702,14 @@ SAMPLERS = Registry(
 
 CALLBACKS = Registry(CallbackSpec, ())
 
+OPTIMIZERS = Registry(
+    OptimizerSpec,
+    tuple(
+        OptimizerSpec(name, f"keras.optimizers:{keras_class}", f"Keras's {keras_class}", options)
+        for name, (keras_class, options) in keras_names.OPTIMIZERS.items()
+    ),
+)
+
 _PSNR = Figure("psnr", better="higher", panel="PSNR in dB")
 _LOSS = Figure("loss", better="lower", panel="loss")
 _ACCURACY = Figure("accuracy", better="higher", panel="accuracy")
@@ -889,7 +899,8 @@ TASKS = Registry(
 METRICS = Registry(MetricSpec, ())
 
 REGISTRIES = {
-    registry.spec_type.noun: registry for registry in (MODELS, LOSSES, SOURCES, SAMPLERS, CALLBACKS, TASKS, METRICS)
+    registry.spec_type.noun: registry
+    for registry in (MODELS, LOSSES, SOURCES, SAMPLERS, CALLBACKS, OPTIMIZERS, TASKS, METRICS)
 }
 
 

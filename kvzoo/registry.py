@@ -361,6 +361,18 @@ class CallbackSpec(Spec):
     noun: ClassVar[str] = "callback"
 
 
+@dataclass(frozen=True)
+class OptimizerSpec(Spec):
+    """An optimizer that `fit.optimizer` may name.
+
+    Its builder is a subclass of `keras.optimizers.Optimizer`. Its options are those of its own: `learning_rate` and what
+    every Keras optimizer takes, such as `clipnorm`, are not repeated.
+    """
+
+    group: ClassVar[str] = "kvzoo.optimizers"
+    noun: ClassVar[str] = "optimizer"
+
+
 def load_object(path: str) -> Any:
     """Import "package.module:name" and return the object.
 

@@ -9,7 +9,7 @@ FLOORS = (
     ("errors", "process", "signals"),
     ("files", "progress", "deprecations"),
     ("options",),
-    ("registry",),
+    ("registry", "keras_names"),
     ("catalog",),
     ("recipe",),
     ("media",),

@@ -7,10 +7,10 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 from distributions import environment, install, model_source
 
+import kvzoo
 from kvzoo import catalog
 from kvzoo.errors import InputError, PluginError, UnknownNameError
-from kvzoo.recipe import keras_names
-from kvzoo.registry import KINDS, LossSpec, ModelSpec, Option, Registry, SourceSpec
+from kvzoo.registry import KINDS, LossSpec, ModelSpec, OptimizerSpec, Option, Registry, SourceSpec
 
 BUILT_IN = [entry.spec for registry in catalog.REGISTRIES.values() for entry in registry._own.values()]
 
@@ -76,7 +76,7 @@ def test_a_built_in_spec_names_only_what_there_is(spec):
     if isinstance(spec, ModelSpec):
         assert spec.kind in catalog.LOSSES.get(spec.loss).kinds
         assert set(spec.tiny) <= set(spec.options)
-        assert spec.optimizer["name"] in keras_names.OPTIMIZERS
+        assert spec.optimizer["name"] in catalog.OPTIMIZERS.names()
         assert set(spec.parameters) == {"network", *spec.discriminators}
     if isinstance(spec, LossSpec):
         assert set(spec.kinds) <= set(KINDS)
@@ -427,3 +427,21 @@ def test_strict_makes_a_broken_plugin_an_error(tmp_path, kvzoo_cli):
     done = kvzoo_cli("list", env={**environment(tmp_path, "broken"), "KVZOO_STRICT": "1"})
     assert done.returncode == 2
     assert "broken 1.0 does not load: OSError: no disk" in done.stderr
+
+
+def test_an_optimizer_of_ones_own_trains(own_registries, tmp_path, monkeypatch):
+    (tmp_path / "slow_start.py").write_text(
+        "import keras\n\n\nclass SlowStart(keras.optimizers.SGD):\n    pass\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    options = {"momentum": Option("float", 0.0, "momentum", minimum=0)}
+    kvzoo.register(OptimizerSpec("slow_start", "slow_start:SlowStart", options=options))
+    (tmp_path / "r.yaml").write_text(
+        "model: {name: gru_ae, frames: 3, image_size: 16, channels: 1, latent_dim: 8, units: 12, width: 4}\n"
+        "data: {source: stick_actions, videos: 8, people: 4, seconds: 0.5, validation: 0.25}\n"
+        "fit: {steps: 1, batch_size: 2, l2: 1.0e-5, optimizer: {name: slow_start, momentum: 0.5, learning_rate: 0.1}}\n"
+    )
+    run = kvzoo.fit(tmp_path / "r.yaml", out=tmp_path / "run")
+    assert (type(run.model.optimizer).__name__, run.model.optimizer.momentum) == ("SlowStart", 0.5)
+    with pytest.raises(InputError, match="fit.optimizer.momentum: must be greater than or equal to 0"):
+        kvzoo.fit(tmp_path / "r.yaml", ["fit.optimizer.momentum=-1"], out=tmp_path / "other")

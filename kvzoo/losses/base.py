@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kvzoo import catalog
 from kvzoo.errors import InputError
 from kvzoo.kernels.accelerate import accelerate, accelerate_optimizer
 from kvzoo.kernels.bfloat16 import steady_bfloat16, warn_of_bfloat16
@@ -297,7 +298,7 @@ def optimizer(name: str, learning_rate, l2: float = 0.0, **options) -> keras.opt
     """Return a Keras optimizer.
 
     Args:
-        name: as in a recipe (kvzoo/recipe/keras_names.py).
+        name: a registered one, as in a recipe.
         learning_rate: a number, or {"name": a schedule of keras.optimizers.schedules, its arguments}.
         l2: times the weight, added to each gradient before everything else, as torch's
             `weight_decay` is. Keras's own `weight_decay` shrinks the weights instead.
@@ -307,12 +308,10 @@ def optimizer(name: str, learning_rate, l2: float = 0.0, **options) -> keras.opt
         >>> float(optimizer("adam", 1e-3, l2=1e-5, beta_1=0.5).beta_1)
         0.5
     """
-    from kvzoo.recipe.keras_names import OPTIMIZERS
-
     if isinstance(learning_rate, dict):
         arguments = dict(learning_rate)
         learning_rate = getattr(keras.optimizers.schedules, arguments.pop("name"))(**arguments)
-    base = getattr(keras.optimizers, OPTIMIZERS[name][0])
+    base = catalog.OPTIMIZERS.get(name).load()
     if not l2:
         return base(learning_rate=learning_rate, **options)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kvzoo import catalog, deprecations
+from kvzoo import catalog, deprecations, keras_names
 from kvzoo.errors import InputError, UnknownNameError, did_you_mean
 from kvzoo.options import in_words, options_model
-from kvzoo.recipe import keras_names, schema
+from kvzoo.recipe import schema
 from kvzoo.recipe.text import Keys, Origin, Tree, dotted, parse_value, read
 from kvzoo.registry import LossSpec, ModelSpec, Registry, Spec, plugin_recipes, same_name
 
@@ -449,13 +449,16 @@ class _Validator:
             fit["l2"] = spec.l2
         settings = {"name": spec.optimizer["name"], **(fit["optimizer"] or spec.optimizer)}
         name, keys = settings["name"], ("fit", "optimizer")
-        if not isinstance(name, str) or name not in keras_names.OPTIMIZERS:
-            self._fail((*keys, "name"), self._unknown("optimizer", name, keras_names.OPTIMIZERS))
+        if not isinstance(name, str):
+            self._fail((*keys, "name"), f"must be the name of an optimizer. Received: {name!r}")
+        optimizer = self._get(catalog.OPTIMIZERS, name, (*keys, "name"))
         reference = dict(spec.optimizer)
         if name == reference.pop("name"):
             settings = {**reference, **settings}
         rest = {k: v for k, v in settings.items() if k not in ("name", "learning_rate")}
-        options = self._validate(options_model(name, keras_names.OPTIMIZERS[name][1]), rest, keys)
+        options = self._validate(
+            options_model(name, keras_names.SHARED | dict(optimizer.options)), rest, keys, optimizer
+        )
         clipping = [k for k in ("clipnorm", "clipvalue", "global_clipnorm") if options[k] is not None]
         if len(clipping) > 1:
             self._fail((*keys, clipping[1]), f"set only one kind of clipping, not {' and '.join(clipping)}")

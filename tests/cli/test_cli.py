@@ -403,7 +403,7 @@ def closed_folder():
 ORDINARY = """
 import os
 from kvzoo.errors import InputError
-from kvzoo.recipe import keras_names, resolve, schema, text
+from kvzoo.recipe import resolve, schema, text
 from kvzoo.run.folder import planned
 import ruamel.yaml
 if os.getuid() == 0:

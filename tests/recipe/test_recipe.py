@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutation import RICH, WORDS, mutated
 
-from kvzoo import catalog
+from kvzoo import catalog, keras_names
 from kvzoo.errors import InputError
-from kvzoo.recipe import keras_names
 from kvzoo.recipe.resolve import SMOKE, SMOKE_KEEPS, load, shipped_recipes, to_yaml
 from kvzoo.recipe.text import LARGEST_RECIPE
 from kvzoo.registry import LossSpec, ModelSpec, Option, SourceSpec

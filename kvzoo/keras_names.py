@@ -5,7 +5,7 @@ A test compares these tables with the signatures of the installed Keras.
 
 from kvzoo.options import Option
 
-_SHARED = {
+SHARED = {
     "weight_decay": Option("float", None, "decoupled weight decay (not `fit.l2`)", minimum=0),
     "clipnorm": Option("float", None, "clip each gradient to this norm", minimum=0),
     "clipvalue": Option("float", None, "clip the values of gradients to this", minimum=0),
@@ -20,7 +20,7 @@ _BETAS = {
     "beta_1": Option("float", 0.9, "decay of the first moment", minimum=0, maximum=1),
     "beta_2": Option("float", 0.999, "decay of the second moment", minimum=0, maximum=1),
 }
-_ADAM = {**_BETAS, **_EPSILON, **_SHARED}
+_ADAM = {**_BETAS, **_EPSILON, **SHARED}
 _AMSGRAD = {"amsgrad": Option("bool", False, "keep the largest second moment")}
 _RHO = {"rho": Option("float", 0.9, "decay of the squared gradient", minimum=0, maximum=1)}
 _MOMENTUM = {"momentum": Option("float", 0.0, "momentum", minimum=0, maximum=1)}
@@ -38,24 +38,24 @@ OPTIMIZERS = {
     "lion": (
         "Lion",
         _BETAS
-        | _SHARED
+        | SHARED
         | {
             "beta_1": Option("float", 0.9, _BETAS["beta_1"].help, minimum=1e-6, maximum=1),
             "beta_2": Option("float", 0.99, _BETAS["beta_2"].help, minimum=0, maximum=1),
         },
     ),
-    "sgd": ("SGD", _MOMENTUM | {"nesterov": Option("bool", False, "Nesterov momentum")} | _SHARED),
+    "sgd": ("SGD", _MOMENTUM | {"nesterov": Option("bool", False, "Nesterov momentum")} | SHARED),
     "rmsprop": (
         "RMSprop",
-        _RHO | _MOMENTUM | _EPSILON | {"centered": Option("bool", False, "normalize by the variance")} | _SHARED,
+        _RHO | _MOMENTUM | _EPSILON | {"centered": Option("bool", False, "normalize by the variance")} | SHARED,
     ),
     "adadelta": (
         "Adadelta",
-        _RHO | {"rho": Option("float", 0.95, _RHO["rho"].help, minimum=0, maximum=1)} | _EPSILON | _SHARED,
+        _RHO | {"rho": Option("float", 0.95, _RHO["rho"].help, minimum=0, maximum=1)} | _EPSILON | SHARED,
     ),
     "adagrad": (
         "Adagrad",
-        {"initial_accumulator_value": Option("float", 0.1, "initial sum of squares", minimum=0)} | _EPSILON | _SHARED,
+        {"initial_accumulator_value": Option("float", 0.1, "initial sum of squares", minimum=0)} | _EPSILON | SHARED,
     ),
 }
 
