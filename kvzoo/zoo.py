@@ -60,7 +60,7 @@ def get(
     loss_spec = catalog.LOSSES.get(loss.pop("name"))
     if spec.kind not in loss_spec.kinds:
         raise InputError(
-            f"the loss {loss_spec.name} trains {' and '.join(loss_spec.kinds)} models; {spec.name} is a {spec.kind}"
+            f"the loss {loss_spec.name} supports only {' and '.join(loss_spec.kinds)} models; {spec.name} is a {spec.kind}"
         )
     config = check_options("model", spec.name, spec.options, config)
     networks = build(spec, config)

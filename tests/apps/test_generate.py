@@ -187,7 +187,7 @@ def test_labels_must_be_the_data_s(tmp_path):
             "classes: 2", "classes: 3"
         )
     )
-    with pytest.raises(InputError, match=r"has 2 classes \(bend, walk\), the model 3; set model.classes"):
+    with pytest.raises(InputError, match=r"has 2 classes \(bend, walk\), but the model has 3; set model.classes"):
         kvzoo.fit(recipe, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -195,7 +195,9 @@ def test_labels_must_be_the_data_s(tmp_path):
 def test_a_loss_of_another_kind_names_the_kinds_it_takes(tmp_path):
     recipe = tmp_path / "r.yaml"
     recipe.write_text(f"model: {MODELS['tiny_c3d']}\nloss: adversarial\ndata: {DATA}\nfit: {FIT}\n")
-    with pytest.raises(InputError, match="the loss adversarial trains generator models; tiny_c3d is a classifier"):
+    with pytest.raises(
+        InputError, match="the loss adversarial supports only generator models; tiny_c3d is a classifier"
+    ):
         kvzoo.fit(recipe, out=tmp_path / "run")
 
 

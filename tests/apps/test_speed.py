@@ -398,7 +398,7 @@ def test_retrieve_finds_the_same_clip_and_reads_what_changed_only(small_run, gal
 
     found.index.write_bytes(found.index.read_bytes()[:200])
     repaired = find()
-    assert repaired.embedded == 4 and "made anew" in repaired.note
+    assert repaired.embedded == 4 and "is rebuilt" in repaired.note
     assert find().embedded == 0
 
 

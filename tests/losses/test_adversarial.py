@@ -435,7 +435,7 @@ def test_options_that_exclude_each_other_are_refused(loss, reason):
 
 
 def test_other_kinds_are_refused_by_name():
-    with pytest.raises(InputError, match="adversarial trains generator models; gru_ae is a reconstructor"):
+    with pytest.raises(InputError, match="adversarial supports only generator models; gru_ae is a reconstructor"):
         kvzoo.get("gru_ae", loss="adversarial")
 
 
