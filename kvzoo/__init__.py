@@ -36,7 +36,10 @@ _PUBLIC = {
     "SourceSpec": "kvzoo.registry",
     "SamplerSpec": "kvzoo.registry",
     "CallbackSpec": "kvzoo.registry",
+    "OptimizerSpec": "kvzoo.registry",
     "TaskSpec": "kvzoo.registry",
+    "MetricSpec": "kvzoo.registry",
+    "Figure": "kvzoo.registry",
     "Task": "kvzoo.tasks.base",
     "Option": "kvzoo.options",
     "Source": "kvzoo.data.source",
@@ -50,10 +53,13 @@ _PUBLIC = {
 
 __all__ = [
     "CallbackSpec",
+    "Figure",
     "InputError",
     "KvzooError",
     "LossSpec",
+    "MetricSpec",
     "ModelSpec",
+    "OptimizerSpec",
     "Option",
     "Sampler",
     "SamplerSpec",
@@ -81,7 +87,17 @@ if _TYPE_CHECKING:
     from kvzoo.errors import InputError, KvzooError
     from kvzoo.losses.base import VideoModel
     from kvzoo.options import Option
-    from kvzoo.registry import CallbackSpec, LossSpec, ModelSpec, SamplerSpec, SourceSpec, TaskSpec
+    from kvzoo.registry import (
+        CallbackSpec,
+        Figure,
+        LossSpec,
+        MetricSpec,
+        ModelSpec,
+        OptimizerSpec,
+        SamplerSpec,
+        SourceSpec,
+        TaskSpec,
+    )
     from kvzoo.run.dataset import dataset
     from kvzoo.run.evaluate import evaluate
     from kvzoo.run.fit import fit, resume
