@@ -51,6 +51,8 @@ def check_changes(run_folder: RunFolder, recipe: Recipe, record: dict, new_data:
         keys: (before.get(keys), now.get(keys))
         for keys in sorted(before.keys() | now.keys())
         if before.get(keys) != now.get(keys)
+        # A key that an older version did not have, and that nobody has set, is no change.
+        and (keys in before or keys in recipe.origins or _asked_for(recipe, keys))
     }
     for keys, change in changes.items():
         message = f"{run_folder.path}: {change_in_words((keys, change))}"

@@ -83,6 +83,18 @@ def test_changes_are_told_by_values_and_not_by_how_they_are_spelt(run, overrides
     assert {".".join(k) for k in check_changes(folder, folder.recipe(overrides), record, False)} == found
 
 
+def test_an_option_that_is_new_in_this_version_is_no_change(copy):
+    lock = copy / "recipe.lock.yaml"
+    lines = lock.read_text().splitlines(keepends=True)
+    lock.write_text("".join(line for line in lines if not line.startswith("  validation_freq:")))
+    folder = RunFolder(copy)
+    record, _ = checkpoint.read_newest(folder.checkpoints)
+    del record["recipe"]["fit"]["validation_freq"]
+    assert check_changes(folder, folder.recipe([]), record, False) == {}
+    overridden = folder.recipe(["fit.validation_freq=2"])
+    assert check_changes(folder, overridden, record, False) == {("fit", "validation_freq"): (None, 2)}
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
