@@ -204,7 +204,7 @@ def begin(*arguments, cwd: Path, **options) -> subprocess.Popen:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-@pytest.mark.parametrize("verb", ["list", "info gru_ae", "runs ."])
+@pytest.mark.parametrize("verb", ["list", "info gru_ae", "explain gru_ae"])
 def test_output_on_a_full_disk_is_an_error_in_one_line(tmp_path, verb):
     with open("/dev/full", "w") as full:
         process = begin(*verb.split(), cwd=tmp_path, stdout=full)

@@ -218,7 +218,7 @@ def test_a_video_that_crashes_its_process_or_hangs_is_left_out(tmp_path, monkeyp
     source = Numbered(str(tmp_path / "log"), [30, 40, 50, 60], crash="v1", hang=hang)
     done = prepare(source, source.videos, tmp_path / "a.h5", Settings(8, 1), "x", workers=2)
     assert (done.clips, done.frames) == (3, 140)
-    assert done.skipped[1:] == (Skipped("v1", "the decoder crashed, or hung"),)
+    assert done.skipped[1:] == (Skipped("v1", "the decoder crashed or hung"),)
     assert [v.name for v in Hdf5(str(tmp_path / "a.h5")).videos] == ["v0", "v2", "v3"]
 
 
