@@ -93,7 +93,7 @@ def test_changes_are_told_by_values_and_not_by_how_they_are_spelt(run, overrides
         ("fit.optimizer.use_ema=true", "fit.optimizer.use_ema is true, and was false"),
         ("fit.best=val_psnrr", "cannot tell from the name whether higher is better|no metric 'val_psnrr'"),
         ("fit.early_stopping={monitor: val_ssim}", "fit.early_stopping: no metric 'val_ssim'.*known: loss, psnr"),
-        ("fit.steps=3", "done already, at step 4"),
+        ("fit.steps=3", "already finished at step 4"),
     ],
 )
 def test_what_cannot_be_changed_is_refused_by_name_and_nothing_is_touched(run, override, said):
@@ -111,7 +111,7 @@ def test_a_rate_becomes_a_schedule_and_a_number_again(copy):
     rows = History(RunFolder(copy), upto=99).rows
     best = max(rows[-2:], key=lambda row: row["loss"])["step"]
     assert checkpoint._read(copy / "checkpoints" / "best.npz")[0]["step"] == best
-    assert [checkpoint.found(copy / "checkpoints")[0].stem] == ["step-00000006"]
+    assert [checkpoint.checkpoints_in(copy / "checkpoints")[0].stem] == ["step-00000006"]
     freq = ["fit.steps=9", "fit.validation_freq=2", "fit.validation_clips=3", "fit.best=null"]
     model = kvzoo.resume(copy, [*freq, "fit.optimizer={name: adam, beta_1: 0.8, learning_rate: 0.25}"]).model
     assert rate_of(model) == 0.25
