@@ -427,9 +427,9 @@ class Registry:
         """
         if not isinstance(spec, self.spec_type):
             raise InputError(f"register: spec must be a {self.spec_type.__name__}. Received: {type(spec).__name__}")
-        taken = [e for e in self.entries() if e.name == spec.name]
-        if taken and taken[0].spec != spec:
-            owner = taken[0].distribution or "code"
+        rivals = [e for e in self.entries() if e.name == spec.name]
+        if rivals and rivals[0].spec != spec:
+            owner = rivals[0].distribution or "code"
             raise InputError(f"register: the {spec.noun} {spec.name!r} is already registered by {owner}")
         self._own.setdefault(spec.name, Entry(spec.name, "", spec=spec))
 
@@ -474,20 +474,20 @@ class Registry:
         """Return the entry behind a name, without importing it."""
         noun = self.spec_type.noun
         distribution, _, plain = name.rpartition(":")
-        found = [
+        matches = [
             e
             for e in self.entries()
             if e.name == plain and (not distribution or same_name(e.distribution, distribution))
         ]
-        if not found and (new := self.renamed(name)):
+        if not matches and (new := self.renamed(name)):
             deprecations.warn("", f"the {noun} {name}", new)
             return self.find(new)
-        if not found:
+        if not matches:
             raise self._unknown(name, distribution)
-        if found[0].entry_point is None or len(found) == 1:
-            return found[0]
-        owners = " and ".join(e.distribution for e in found)
-        legal = " or ".join(f"{e.distribution}:{plain}" for e in found)
+        if matches[0].entry_point is None or len(matches) == 1:
+            return matches[0]
+        owners = " and ".join(e.distribution for e in matches)
+        legal = " or ".join(f"{e.distribution}:{plain}" for e in matches)
         raise InputError(f"the {noun} {name!r} is offered by two plugins, {owners}; name it {legal}")
 
     def renamed(self, name: str) -> str | None:
@@ -615,7 +615,7 @@ def same_name(a: str, b: str) -> bool:
 def _entry_points() -> dict[str, list[Entry]]:
     """Return what installed distributions offer by group; each one's metadata is read once."""
     groups: dict[str, list[Entry]] = {}
-    seen = set()
+    names = set()
     for distribution in importlib.metadata.distributions():
         # Another package's broken metadata is not our concern.
         with contextlib.suppress(Exception):
@@ -625,8 +625,8 @@ def _entry_points() -> dict[str, list[Entry]]:
             about = distribution.metadata
             name, version = about["Name"], about["Version"]
             # As for imports, the first of a name on sys.path wins.
-            if _normal(name) not in seen:
-                seen.add(_normal(name))
+            if _normal(name) not in names:
+                names.add(_normal(name))
                 for point in points:
                     groups.setdefault(point.group, []).append(Entry(point.name, name, version, entry_point=point))
     return groups

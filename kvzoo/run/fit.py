@@ -191,9 +191,9 @@ def _model(recipe: Recipe, begins: bool = True) -> tuple[VideoModel, str]:
         with zoo.dtype_policy(settings["precision"]):
             model = zoo.get(recipe["model"]["name"], loss=recipe["loss"], compile=False, **recipe.model_options)
         if begins and (weights := recipe["model"].get("weights")):
-            loaded, left = zoo.transfer(model, Path(weights))
+            loaded, other = zoo.transfer(model, Path(weights))
             remark = (
-                f"loaded {plural(len(loaded), 'layer')} from {weights}; newly initialized: {', '.join(left) or 'none'}"
+                f"loaded {plural(len(loaded), 'layer')} from {weights}; newly initialized: {', '.join(other) or 'none'}"
             )
         if recipe["model"].get("trainable") == "head":
             zoo.freeze_trunk(model)

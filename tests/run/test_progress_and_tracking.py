@@ -112,7 +112,7 @@ def test_resume_refuses_what_changed_and_says_what(copy):
         with pytest.raises(InputError, match=said):
             kvzoo.resume(copy, [longer])
     lock.write_text(text)
-    with pytest.raises(InputError, match="model.width is 8, and was 4"):
+    with pytest.raises(InputError, match="model.width is 8, but was 4"):
         kvzoo.resume(copy, [longer, "model.width=8"])
     with pytest.raises(
         InputError, match=r"the data changed .*12 videos|the data changed .*6 videos training.*--new-data"

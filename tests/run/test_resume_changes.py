@@ -86,11 +86,11 @@ def test_changes_are_told_by_values_and_not_by_how_they_are_spelt(run, overrides
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("fit.optimizer={name: adam, learning_rate: 0.5}", "fit.optimizer.beta_1 is 0.9, and was 0.8"),
-        ("fit={steps: 9}", "fit.batch_size is 16, and was 2"),
-        ("fit.l2=0.5", "fit.l2 is 0.5, and was"),
+        ("fit.optimizer={name: adam, learning_rate: 0.5}", "fit.optimizer.beta_1 is 0.9, but was 0.8"),
+        ("fit={steps: 9}", "fit.batch_size is 16, but was 2"),
+        ("fit.l2=0.5", "fit.l2 is 0.5, but was"),
         ("fit.precision=mixed_bfloat16", "fit.precision is .*bfloat16"),
-        ("fit.optimizer.use_ema=true", "fit.optimizer.use_ema is true, and was false"),
+        ("fit.optimizer.use_ema=true", "fit.optimizer.use_ema is true, but was false"),
         ("fit.best=val_psnrr", "cannot tell from the name whether higher is better|no metric 'val_psnrr'"),
         ("fit.early_stopping={monitor: val_ssim}", "fit.early_stopping: no metric 'val_ssim'.*known: loss, psnr"),
         ("fit.steps=3", "already finished at step 4"),

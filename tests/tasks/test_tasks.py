@@ -165,7 +165,7 @@ def test_a_figure_says_which_values_are_better(column, mode):
 
 @pytest.mark.parametrize("column", ["val_sharpness", "val_sharpness_ratio", "g_norm", "val_wobble"])
 def test_a_figure_without_a_direction_wants_a_mode(column):
-    with pytest.raises(ValueError, match=f"{column}: whether more of it is better cannot be told"):
+    with pytest.raises(ValueError, match=f"{column}: cannot tell from the name whether higher is better"):
         mode_of(column)
 
 
@@ -451,5 +451,5 @@ def test_a_plugins_task_is_read_without_keras(site, in_process):
         env=env,
     )
     assert "offset       stops, mean error; lower is better" in out
-    assert "tasks         metering" in out
+    assert "  tasks          metering\n" in out
     assert out.splitlines()[-1] == "[]"
