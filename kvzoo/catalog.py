@@ -1,4 +1,4 @@
-"""The built-in specs, data and "module:function" strings, and what is asked of specs of several groups. Standard library only."""
+"""The built-in specs, data and "module:function" strings, and queries across groups. Standard library only."""
 
 import contextlib
 from collections.abc import Iterable
@@ -27,16 +27,16 @@ _VIDEOGAN_OPTIONS = {
     "frames": Option("int", 32, "frames of a clip", minimum=16, multiple_of=16),
     "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
     "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
-    "noise_dim": Option("int", 100, "numbers that a clip is made from", minimum=1),
+    "noise_dim": Option("int", 100, "size of the noise vector", minimum=1),
     "width": Option("int", 64, "filters of the last hidden layer", minimum=1),
-    "two_stream": Option("bool", True, "a still background behind; false is the one-stream ablation"),
+    "two_stream": Option("bool", True, "add a still background stream; false is the one-stream ablation"),
 }
-_MASK_L1 = Term("kvzoo.models.videogan:mask_l1", 0.1, maps=("mask",), help="mean of the mask: less foreground")
+_MASK_L1 = Term("kvzoo.models.videogan:mask_l1", 0.1, maps=("mask",), help="mean of the mask; penalizes foreground")
 
 # Options of the samplers that cut inputs and targets.
 _AUGMENTED = {
-    "jitter": Option("int", 0, "pixels; frames are read so much larger and cropped at random", minimum=0),
-    "mirror": Option("bool", False, "half of the examples are mirrored"),
+    "jitter": Option("int", 0, "read frames at image_size + jitter pixels, then crop at random", minimum=0),
+    "mirror": Option("bool", False, "mirror half of the examples"),
 }
 
 MODELS = Registry(
@@ -45,14 +45,14 @@ MODELS = Registry(
         ModelSpec(
             name="gru_ae",
             builder="kvzoo.models.gru_ae:gru_ae",
-            summary="frames to a sequence of latents, a GRU over them, back to frames",
+            summary="frame autoencoder with a GRU over the latents",
             kind="reconstructor",
             loss="mse",
             options={
                 "frames": Option("int", 4, "frames of a clip", minimum=1),
                 "image_size": Option("int", 64, "height and width in pixels", minimum=16, multiple_of=16),
                 "channels": Option("int", 1, "1 (grey) or 3 (RGB)", choices=(1, 3)),
-                "latent_dim": Option("int", 64, "numbers that a frame is encoded to", minimum=1),
+                "latent_dim": Option("int", 64, "values per encoded frame", minimum=1),
                 "units": Option("int", 100, "size of the GRU's state", minimum=1),
                 "width": Option("int", 32, "filters of the first convolution", minimum=1),
             },
@@ -69,14 +69,14 @@ MODELS = Registry(
         ModelSpec(
             name="conv3d_ae",
             builder="kvzoo.models.conv3d_ae:conv3d_ae",
-            summary="a whole clip to one latent vector by 3D convolutions, and back",
+            summary="3D convolutional autoencoder with one latent vector per clip",
             kind="reconstructor",
             loss="mse",
             options={
                 "frames": Option("int", 16, "frames of a clip", minimum=16, multiple_of=16),
                 "image_size": Option("int", 128, "height and width in pixels", minimum=16, multiple_of=16),
                 "channels": Option("int", 1, "1 (grey) or 3 (RGB)", choices=(1, 3)),
-                "latent_dim": Option("int", 128, "numbers that a clip is encoded to", minimum=1),
+                "latent_dim": Option("int", 128, "values per encoded clip", minimum=1),
                 "width": Option("int", 64, "filters of the first convolution", minimum=1),
             },
             tiny={"frames": 16, "image_size": 16, "latent_dim": 8, "width": 4},
@@ -92,7 +92,7 @@ MODELS = Registry(
         ModelSpec(
             name="videogan",
             builder="kvzoo.models.videogan:videogan",
-            summary="noise to a clip: a moving foreground painted through a mask over a still background",
+            summary="clips from noise: a moving foreground masked over a still background",
             kind="generator",
             loss="adversarial",
             discriminators={"discriminator": "kvzoo.models.videogan:videogan_discriminator"},
@@ -110,13 +110,13 @@ MODELS = Registry(
         ModelSpec(
             name="videogan_label",
             builder="kvzoo.models.videogan:videogan_label",
-            summary="noise and a class to a clip: videogan with the label in its foreground stream",
+            summary="clips from noise and a class: videogan with a labelled foreground stream",
             kind="generator",
             loss="adversarial",
             discriminators={"discriminator": "kvzoo.models.videogan:videogan_label_discriminator"},
             maps=("foreground", "mask", "background"),
             terms={"mask_l1": _MASK_L1},
-            options={**_VIDEOGAN_OPTIONS, "classes": Option("int", 4, "how many classes the data has", minimum=2)},
+            options={**_VIDEOGAN_OPTIONS, "classes": Option("int", 4, "number of classes", minimum=2)},
             tiny={"frames": 16, "image_size": 16, "noise_dim": 8, "width": 4, "classes": 3},
             optimizer={"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
             # at 4 classes: 16,384 more for each in the generator, 16,385 in the discriminator
@@ -129,14 +129,16 @@ MODELS = Registry(
         ModelSpec(
             name="videogan_image",
             builder="kvzoo.models.videogan:videogan_image",
-            summary="a still picture to the clip that follows it",
+            summary="a still image to the clip that follows it",
             kind="generator",
             loss="adversarial",
             discriminators={"discriminator": "kvzoo.models.videogan:videogan_image_discriminator"},
             maps=("foreground", "mask", "background"),
             terms={
                 "first_frame_l1": Term(
-                    "kvzoo.models.videogan:first_frame_l1", 10.0, help="the first frame is the picture"
+                    "kvzoo.models.videogan:first_frame_l1",
+                    10.0,
+                    help="mean absolute error of the first frame against the image",
                 ),
                 # The original trains this network without it; 0 keeps it at hand.
                 "mask_l1": replace(_MASK_L1, weight=0.0),
@@ -155,22 +157,24 @@ MODELS = Registry(
         ModelSpec(
             name="pix2pix",
             builder="kvzoo.models.pix2pix:pix2pix",
-            summary="n frames to m frames by a U-Net, with a discriminator of patches: interpolation, prediction, image to image",
+            summary="n frames to m frames by a U-Net with a patch discriminator",
             kind="translator",
             loss="conditional",
             discriminators={"discriminator": "kvzoo.models.pix2pix:pix2pix_discriminator"},
             options={
-                "frames_in": Option("int", 2, "frames that are given", minimum=1),
-                "frames_out": Option("int", 5, "frames that are made", minimum=1),
+                "frames_in": Option("int", 2, "input frames", minimum=1),
+                "frames_out": Option("int", 5, "output frames", minimum=1),
                 "image_size": Option("int", 128, "height and width in pixels", choices=(32, 64, 128, 256, 512)),
-                "channels": Option("int", 3, "of an input frame; sources give 1 (grey) or 3 (RGB)", minimum=1),
-                "channels_out": Option("int", None, "of an output frame; as the input's when left out", minimum=1),
+                "channels": Option(
+                    "int", 3, "channels of an input frame; sources provide 1 (grey) or 3 (RGB)", minimum=1
+                ),
+                "channels_out": Option("int", None, "channels of an output frame; default: as the input", minimum=1),
                 "width": Option("int", 64, "filters of the first convolution", minimum=1),
                 "dropout": Option(
-                    "float", 0.5, "share of the decoder's first three layers dropped", minimum=0, maximum=0.9
+                    "float", 0.5, "dropout rate of the decoder's first three layers", minimum=0, maximum=0.9
                 ),
                 "patch": Option(
-                    "int", 70, "pixels that a logit of the discriminator sees", choices=(1, 16, 34, 70, 142, 286)
+                    "int", 70, "receptive field of a discriminator logit, in pixels", choices=(1, 16, 34, 70, 142, 286)
                 ),
             },
             tiny={"frames_in": 2, "frames_out": 3, "image_size": 32, "width": 4, "patch": 34},
@@ -186,14 +190,14 @@ MODELS = Registry(
         ModelSpec(
             name="tiny_c3d",
             builder="kvzoo.models.tiny_c3d:tiny_c3d",
-            summary="a small 3D convolutional classifier of clips",
+            summary="small 3D convolutional clip classifier",
             kind="classifier",
             loss="cross_entropy",
             options={
                 "frames": Option("int", 16, "frames of a clip", minimum=1),
                 "image_size": Option("int", 64, "height and width in pixels", minimum=1),
                 "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
-                "classes": Option("int", 6, "how many classes the data has", minimum=2),
+                "classes": Option("int", 6, "number of classes", minimum=2),
                 "width": Option("int", 16, "filters of the first convolution", minimum=1),
             },
             tiny={"frames": 4, "image_size": 16, "width": 4},
@@ -207,7 +211,7 @@ MODELS = Registry(
         ModelSpec(
             name="flow_interpolator",
             builder="kvzoo.models.flow_interpolator:flow_interpolator",
-            summary="the frames between two: both moved to their time, blended by visibility, repaired",
+            summary="interpolates frames by flow, visibility blending and a residual",
             kind="translator",
             loss="conditional",
             loss_options={"gan_weight": 0.0},
@@ -217,7 +221,7 @@ MODELS = Registry(
                     "kvzoo.models.flow_interpolator:warped_l1",
                     50.0,
                     maps=("warped",),
-                    help="absolute error of the blend before its repair, on -1..1, over four sizes",
+                    help="absolute error of the blend before the residual, on -1..1, over four sizes",
                 ),
                 "smoothness": Term(
                     "kvzoo.models.flow_interpolator:smoothness",
@@ -227,12 +231,12 @@ MODELS = Registry(
                 ),
             },
             options={
-                "frames_in": Option("int", 2, "frames that are given: the first and the last", choices=(2,)),
-                "frames_out": Option("int", 5, "frames that are made between them", minimum=1),
+                "frames_in": Option("int", 2, "input frames: the first and the last", choices=(2,)),
+                "frames_out": Option("int", 5, "output frames between them", minimum=1),
                 "image_size": Option("size", 64, "height and width in pixels", minimum=8, multiple_of=8),
                 "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
-                "channels_out": Option("int", None, "the same as channels", choices=(1, 3)),
-                "width": Option("int", 32, "filters at half the size", minimum=1),
+                "channels_out": Option("int", None, "must equal channels; default: channels", choices=(1, 3)),
+                "width": Option("int", 32, "filters at half resolution", minimum=1),
             },
             tiny={"frames_in": 2, "frames_out": 3, "image_size": 16, "width": 4},
             optimizer={"name": "adam", "learning_rate": 1e-3},
@@ -245,14 +249,16 @@ MODELS = Registry(
         ModelSpec(
             name="speednet",
             builder="kvzoo.models.speednet:speednet",
-            summary="a clip to one logit: is it sped up?",
+            summary="predicts whether a clip is sped up",
             kind="classifier",
             loss="binary_speed",
             options={
-                "frames": Option("int", 64, "frames of the clips that it is trained on; any at inference", minimum=1),
-                "image_size": Option("int", 224, "their height and width in pixels; any at inference", minimum=1),
+                "frames": Option("int", 64, "frames of a training clip; any number at inference", minimum=1),
+                "image_size": Option(
+                    "int", 224, "height and width in pixels in training; any size at inference", minimum=1
+                ),
                 "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
-                "width": Option("float", 1.0, "times the filters of every convolution", minimum=0.01),
+                "width": Option("float", 1.0, "multiplies the filters of every convolution", minimum=0.01),
             },
             tiny={"frames": 4, "image_size": 16, "width": 0.0625},
             optimizer={"name": "adam", "learning_rate": 1e-3},
@@ -266,14 +272,16 @@ MODELS = Registry(
         ModelSpec(
             name="speednet_i3d",
             builder="kvzoo.models.speednet:speednet_i3d",
-            summary="speednet on I3D's full convolutions, without gates: the paper's comparison",
+            summary="speednet on an I3D backbone without gates: the paper's comparison",
             kind="classifier",
             loss="binary_speed",
             options={
-                "frames": Option("int", 64, "frames of the clips that it is trained on; any at inference", minimum=1),
-                "image_size": Option("int", 224, "their height and width in pixels; any at inference", minimum=1),
+                "frames": Option("int", 64, "frames of a training clip; any number at inference", minimum=1),
+                "image_size": Option(
+                    "int", 224, "height and width in pixels in training; any size at inference", minimum=1
+                ),
                 "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
-                "width": Option("float", 1.0, "times the filters of every convolution", minimum=0.01),
+                "width": Option("float", 1.0, "multiplies the filters of every convolution", minimum=0.01),
             },
             tiny={"frames": 4, "image_size": 16, "width": 0.0625},
             optimizer={"name": "adam", "learning_rate": 1e-3},
@@ -287,21 +295,21 @@ MODELS = Registry(
         ModelSpec(
             name="s3dg",
             builder="kvzoo.models.s3dg:s3dg",
-            summary="a clip to its class: separable 3D convolutions with self-gating, the trunk of speednet",
+            summary="self-gated separable 3D convolutions, the backbone of speednet",
             kind="classifier",
             loss="cross_entropy",
             options={
-                "frames": Option("int", 64, "frames of the clips that it is trained on; any at inference", minimum=1),
-                "image_size": Option("int", 224, "their height and width in pixels; any at inference", minimum=1),
+                "frames": Option("int", 64, "frames of a training clip; any number at inference", minimum=1),
+                "image_size": Option(
+                    "int", 224, "height and width in pixels in training; any size at inference", minimum=1
+                ),
                 "channels": Option("int", 3, "1 (grey) or 3 (RGB)", choices=(1, 3)),
-                "classes": Option("int", 400, "how many classes the data has", minimum=2),
-                "width": Option("float", 1.0, "times the filters of every convolution", minimum=0.01),
+                "classes": Option("int", 400, "number of classes", minimum=2),
+                "width": Option("float", 1.0, "multiplies the filters of every convolution", minimum=0.01),
                 "temporal_stride": Option("int", 8, "8 as in the paper, 1 as in speednet", choices=(1, 8)),
                 "spatial_stride": Option("int", 32, "32 as in the paper, 16 as in speednet", choices=(16, 32)),
                 "gates": Option("bool", True, "self-gating; false is S3D"),
-                "convolutions": Option(
-                    "str", "separable", "full ones without gates are I3D", choices=("separable", "full")
-                ),
+                "convolutions": Option("str", "separable", "full without gates is I3D", choices=("separable", "full")),
             },
             # At the paper's strides a tiny clip leaves one value a filter, too few for a batch norm that backends agree on.
             tiny={
@@ -329,7 +337,7 @@ LOSSES = Registry(
         LossSpec(
             name="mse",
             builder="kvzoo.losses.mse:MeanSquaredError",
-            summary="mean squared error of the clip against itself, on values in -1..1",
+            summary="mean squared reconstruction error on values in -1..1",
             kinds=("reconstructor",),
             sampler="window",
             example=".fit(clips)",
@@ -347,7 +355,7 @@ LOSSES = Registry(
         LossSpec(
             name="binary_speed",
             builder="kvzoo.losses.binary_speed:BinarySpeed",
-            summary="binary cross-entropy of whether a clip is sped up, in nats",
+            summary="binary cross-entropy of sped-up against normal clips, in nats",
             kinds=("classifier",),
             sampler="speed_pair",
             example=".fit(clips, labels), 1 = sped up",
@@ -356,32 +364,32 @@ LOSSES = Registry(
         LossSpec(
             name="adversarial",
             builder="kvzoo.losses.adversarial:Adversarial",
-            summary="a generator and the discriminators that tell its clips from real ones, trained in turns",
+            summary="generator and discriminators trained in alternation",
             options={
                 "variant": Option(
                     "str",
                     "log",
-                    "what the discriminators and the generator minimise",
+                    "the GAN objective",
                     choices=("log", "hinge", "least_squares", "wasserstein_gp"),
                 ),
                 "gradient_penalty": Option(
-                    "float", None, "weight of wasserstein_gp's penalty; 10 when left out", minimum=0
+                    "float", None, "weight of the wasserstein_gp penalty; default: 10", minimum=0
                 ),
                 "label_smoothing": Option(
-                    "float", 0.0, "of log: real clips count as real by 1 minus this", minimum=0, maximum=0.5
+                    "float", 0.0, "for log: the target of real clips is 1 minus this", minimum=0, maximum=0.5
                 ),
                 "discriminator_steps": Option("int", 1, "discriminator updates per generator update", minimum=1),
                 "discriminator_learning_rate": Option(
                     "float",
                     None,
-                    "of the discriminators, with a schedule at its start; default: the generator's",
+                    "of the discriminators, initial where scheduled; default: the generator's",
                     minimum=0,
                 ),
                 "spectral_norm": Option("bool", False, "divide the discriminators' kernels by their spectral norm"),
                 "class_weight": Option(
                     "float", 1.0, "weight of the class head's cross-entropy, where a discriminator has one", minimum=0
                 ),
-                "terms": Option("dict[str, float]", None, "weights of the model's own terms, by name"),
+                "terms": Option("dict[str, float]", None, "weights of the model's loss terms by name"),
             },
             kinds=("generator",),
             sampler="window",
@@ -391,18 +399,20 @@ LOSSES = Registry(
         LossSpec(
             name="conditional",
             builder="kvzoo.losses.conditional:Conditional",
-            summary="pix2pix's: L1 to the true frames, and a discriminator of inputs and outputs",
+            summary="L1 and a discriminator conditioned on the inputs, as in pix2pix",
             options={
-                "gan_weight": Option("float", 1.0, "of the discriminators' part; 0 trains without them", minimum=0),
-                "l1_weight": Option("float", 100.0, "of the mean absolute error on -1..1", minimum=0),
+                "gan_weight": Option(
+                    "float", 1.0, "weight of the adversarial loss; 0 trains without discriminators", minimum=0
+                ),
+                "l1_weight": Option("float", 100.0, "weight of the mean absolute error on -1..1", minimum=0),
                 "g_steps": Option("int", 1, "network updates per discriminator update", minimum=1),
                 "test_time": Option(
                     "str",
                     "inference",
-                    "outside of training; paper: dropout on and batch norm with the batch's own statistics",
+                    "mode at inference; paper: dropout on, batch norm with batch statistics",
                     choices=("inference", "paper"),
                 ),
-                "terms": Option("dict[str, float]", None, "weights of the model's own terms, by name"),
+                "terms": Option("dict[str, float]", None, "weights of the model's loss terms by name"),
             },
             kinds=("translator",),
             sampler="interpolate",
@@ -418,17 +428,17 @@ SOURCES = Registry(
         SourceSpec(
             name="stick_actions",
             builder="kvzoo.data.worlds.stick_actions:StickActions",
-            summary="articulated figures that wave, jump, bend and walk in still rooms, drawn as they are read",
+            summary="synthetic figures that wave, jump, bend and walk in still rooms",
             options={
-                "videos": Option("int", 240, "videos to draw", minimum=1),
-                "people": Option("int", 24, "people who share them", minimum=1),
+                "videos": Option("int", 240, "number of videos", minimum=1),
+                "people": Option("int", 24, "number of people", minimum=1),
                 "seconds": Option("float", 2.4, "length of a video", minimum=0.2),
-                "actions": Option("list[str]", None, "actions to draw; all when left out"),
-                "rooms": Option("int", None, "rooms that the videos share; one for each when left out", minimum=1),
+                "actions": Option("list[str]", None, "actions; default: all"),
+                "rooms": Option("int", None, "rooms shared by the videos; default: one per video", minimum=1),
                 "cameras": Option(
                     "str",
                     "even",
-                    "even: the frame suits the person; varied: close up to far away",
+                    "even: framed to the person; varied: close-up to far away",
                     choices=("even", "varied"),
                 ),
                 "seed": Option("int", 0, "seed of people, rooms and cameras", minimum=0),
@@ -440,19 +450,17 @@ SOURCES = Registry(
         SourceSpec(
             name="stick_anomalies",
             builder="kvzoo.data.worlds.stick_anomalies:StickAnomalies",
-            summary="an action in a still room that another one or an intruder interrupts, labelled frame by frame",
+            summary="synthetic actions interrupted by another or an intruder, labelled per frame",
             options={
-                "videos": Option("int", 60, "videos to draw", minimum=1),
-                "people": Option("int", 12, "people who share them", minimum=1),
+                "videos": Option("int", 60, "number of videos", minimum=1),
+                "people": Option("int", 12, "number of people", minimum=1),
                 "seconds": Option("float", 8.0, "length of a video", minimum=3),
-                "actions": Option(
-                    "list[str]", None, "normal actions; wave_two_hands, walk and jumping_jack when left out"
-                ),
-                "anomalies": Option("list[str]", None, "what interrupts them; bend, jump and intruder when left out"),
+                "actions": Option("list[str]", None, "normal actions; default: wave_two_hands, walk and jumping_jack"),
+                "anomalies": Option("list[str]", None, "what interrupts them; default: bend, jump and intruder"),
                 "part": Option(
                     "str", "normal", "normal: without anomalies; test: most with one or two", choices=("normal", "test")
                 ),
-                "rooms": Option("int", None, "rooms that all videos share; one for each when left out", minimum=1),
+                "rooms": Option("int", None, "rooms shared by the videos; default: one per video", minimum=1),
                 "seed": Option("int", 0, "seed of people, rooms, cameras and anomalies", minimum=0),
             },
             version=1,
@@ -462,25 +470,27 @@ SOURCES = Registry(
         SourceSpec(
             name="spliced_strips",
             builder="kvzoo.data.spliced_strips:SplicedStrips",
-            summary="strips of several actions, and test videos that one of them cuts into, labelled frame by frame",
+            summary="strips of normal actions, and test videos spliced with an anomalous one",
             options={
-                "path": Option("path", help="folder of images, one subfolder an action", required=True),
-                "anomaly": Option("str", help="the action that interrupts; the others are normal", required=True),
-                "person": Option("str", r"(person\d+)", "regular expression that finds the person in a file's path"),
+                "path": Option("path", help="folder of images, one subfolder per action", required=True),
+                "anomaly": Option("str", help="the anomalous action; the others are normal", required=True),
+                "person": Option("str", r"(person\d+)", "regular expression for the person in a file's path"),
                 "part": Option(
                     "str",
                     "normal",
-                    "normal: clips of the normal actions; test: other people's, most with an anomaly",
+                    "normal: clips of the normal actions; test: of other people, most with an anomaly",
                     choices=("normal", "test"),
                 ),
                 "videos": Option("int", 36, "videos to splice for the test part", minimum=1),
-                "test_people": Option("list[str]", None, "people of the test part; drawn when left out"),
-                "test_share": Option("float", 0.3, "share of the people that is drawn", minimum=0.001, maximum=0.999),
-                "layout": Option(
-                    "str", "auto", "how frames lie in an image", choices=("auto", "horizontal", "vertical")
+                "test_people": Option("list[str]", None, "people of the test part; default: chosen at random"),
+                "test_share": Option(
+                    "float", 0.3, "fraction of the people in the test part", minimum=0.001, maximum=0.999
                 ),
-                "native_fps": Option("float", 25.0, "frames a second of the images' clips", minimum=0.001),
-                "seed": Option("int", 0, "seed of who is drawn and of the splices", minimum=0),
+                "layout": Option(
+                    "str", "auto", "arrangement of the frames in an image", choices=("auto", "horizontal", "vertical")
+                ),
+                "native_fps": Option("float", 25.0, "fps of the images' clips", minimum=0.001),
+                "seed": Option("int", 0, "seed of the test people and of the splices", minimum=0),
             },
             version=1,
             labels=True,
@@ -489,14 +499,14 @@ SOURCES = Registry(
         SourceSpec(
             name="moving_shapes",
             builder="kvzoo.data.worlds.moving_shapes:MovingShapes",
-            summary="large shapes that slide, bounce, circle and go diagonally before still walls, with their true masks",
+            summary="synthetic large shapes moving in front of still walls, with exact masks",
             options={
-                "videos": Option("int", 240, "videos to draw", minimum=1),
-                "shapes": Option("int", 24, "shapes that share them", minimum=1),
+                "videos": Option("int", 240, "number of videos", minimum=1),
+                "shapes": Option("int", 24, "number of shapes", minimum=1),
                 "seconds": Option("float", 2.4, "length of a video", minimum=0.2),
-                "motions": Option("list[str]", None, "slide, bounce, circle, diagonal; all when left out"),
-                "forms": Option("list[str]", None, "disc, square, triangle, star, ring; all when left out"),
-                "walls": Option("int", 8, "walls that the videos share", minimum=1),
+                "motions": Option("list[str]", None, "any of slide, bounce, circle, diagonal; default: all"),
+                "forms": Option("list[str]", None, "any of disc, square, triangle, star, ring; default: all"),
+                "walls": Option("int", 8, "number of walls", minimum=1),
                 "seed": Option("int", 0, "seed of shapes, walls and paths", minimum=0),
             },
             version=1,
@@ -506,12 +516,12 @@ SOURCES = Registry(
         SourceSpec(
             name="falling_bodies",
             builder="kvzoo.data.worlds.falling_bodies:FallingBodies",
-            summary="balls and tyres that bounce, fly, swing and roll as gravity has it, seen from near and from far",
+            summary="synthetic balls and tyres that bounce, fly, swing and roll under gravity",
             options={
-                "videos": Option("int", 240, "videos to draw", minimum=1),
-                "bodies": Option("int", 24, "balls and tyres that share them", minimum=1),
+                "videos": Option("int", 240, "number of videos", minimum=1),
+                "bodies": Option("int", 24, "number of balls and tyres", minimum=1),
                 "seconds": Option("float", 4.0, "length of a video", minimum=0.2),
-                "motions": Option("list[str]", None, "bounce, throw, swing, roll, hop; all when left out"),
+                "motions": Option("list[str]", None, "any of bounce, throw, swing, roll, hop; default: all"),
                 "seed": Option("int", 0, "seed of bodies, rooms, cameras and motions", minimum=0),
             },
             version=1,
@@ -521,18 +531,18 @@ SOURCES = Registry(
         SourceSpec(
             name="moving_scenes",
             builder="kvzoo.data.worlds.moving_scenes:MovingScenes",
-            summary="layered scenes like photographs in motion, with exact flow, visibility and layers",
+            summary="synthetic photo-like layered scenes, with exact flow and visibility",
             options={
-                "videos": Option("int", 4000, "videos to draw", minimum=1),
+                "videos": Option("int", 4000, "number of videos", minimum=1),
                 "frames": Option("int", 3, "frames of a video", minimum=2),
                 "motion": Option(
                     "float",
                     0.25,
-                    "farthest way from first to last frame, in parts of the side",
+                    "largest displacement from first to last frame, as a fraction of the side",
                     minimum=0.0,
                     maximum=0.5,
                 ),
-                "effects": Option("bool", True, "light, motion blur, softness, noise and compression"),
+                "effects": Option("bool", True, "add lighting, motion blur, softness, noise and compression"),
                 "seed": Option("int", 0, "seed of the scenes", minimum=0),
             },
             version=1,
@@ -541,13 +551,15 @@ SOURCES = Registry(
         SourceSpec(
             name="speed_spans",
             builder="kvzoo.data.worlds.speed_spans:SpeedSpans",
-            summary="drawn videos whose spans play slowed, naturally or sped up, the speed of each frame known",
+            summary="synthetic videos with slowed, normal and sped-up spans, labelled per frame",
             options={
-                "world": Option("str", "stick_actions", "what is seen", choices=("stick_actions", "falling_bodies")),
-                "videos": Option("int", 12, "videos to draw", minimum=1),
+                "world": Option(
+                    "str", "stick_actions", "source of the content", choices=("stick_actions", "falling_bodies")
+                ),
+                "videos": Option("int", 12, "number of videos", minimum=1),
                 "seconds": Option("float", 18.0, "playing time of a video", minimum=0.2),
-                "speeds": Option("list[float]", None, "speeds of the spans; 0.5, 1 and 2 when left out"),
-                "spans": Option("int", 6, "spans in a video", minimum=1),
+                "speeds": Option("list[float]", None, "speeds of the spans; default: 0.5, 1 and 2"),
+                "spans": Option("int", 6, "spans per video", minimum=1),
                 "seed": Option("int", 0, "seed of the world and of the spans", minimum=0),
             },
             version=1,
@@ -557,63 +569,61 @@ SOURCES = Registry(
         SourceSpec(
             name="strips",
             builder="kvzoo.data.strips:Strips",
-            summary="a folder of images, one a clip, its frames side by side or stacked",
+            summary="folder of images, one per clip, with frames side by side or stacked",
             options={
                 "path": Option("path", help="folder of images", required=True),
                 "layout": Option(
-                    "str", "auto", "how frames lie in an image", choices=("auto", "horizontal", "vertical")
+                    "str", "auto", "arrangement of the frames in an image", choices=("auto", "horizontal", "vertical")
                 ),
-                "frames_per_image": Option("int", None, "frames in an image; square frames when left out", minimum=1),
-                "order": Option("list[int]", None, "time of each frame as it lies in the image, such as 1 2 3 4 5 0 6"),
-                "native_fps": Option("float", 25.0, "frames a second of the images' clips", minimum=0.001),
+                "frames_per_image": Option(
+                    "int", None, "frames in an image; default: as many as are square", minimum=1
+                ),
+                "order": Option("list[int]", None, "time index of each frame in the image, e.g. 1 2 3 4 5 0 6"),
+                "native_fps": Option("float", 25.0, "fps of the images' clips", minimum=0.001),
             },
             labels=True,
         ),
         SourceSpec(
             name="frames",
             builder="kvzoo.data.frames:Frames",
-            summary="folders of image sequences, an image a frame, as MOT Challenge has them",
+            summary="folders of image sequences, one image per frame, as in MOT Challenge",
             options={
                 "path": Option("path", help="folder of sequences", required=True),
-                "native_fps": Option(
-                    "float", None, "frames a second; what seqinfo.ini says, or 25, when left out", minimum=0.001
-                ),
+                "native_fps": Option("float", None, "fps; default: from seqinfo.ini, or else 25", minimum=0.001),
             },
             labels=True,
         ),
         SourceSpec(
             name="pairs",
             builder="kvzoo.data.pairs:Pairs",
-            summary="two folders of images or videos, inputs and targets, matched by name",
+            summary="folders of input and target images or videos, matched by name",
             options={
                 "path": Option("path", help="folder of inputs", required=True),
                 "target_path": Option("path", help="folder of targets", required=True),
-                "native_fps": Option("float", 25.0, "frames a second of images, where they are drawn", minimum=0.001),
+                "native_fps": Option("float", 25.0, "fps at which image pairs are shown", minimum=0.001),
             },
             labels=True,
         ),
         SourceSpec(
             name="npy",
             builder="kvzoo.data.npy:Npy",
-            summary="clips in one array file, as Moving-MNIST is published",
+            summary="clips in one array file, such as Moving MNIST",
             options={
-                "path": Option("path", help="the file, FILE.npy, of uint8", required=True),
-                "axes": Option(
-                    "str", "auto", "which is time, which the clips", choices=("auto", "tnhw", "nthw", "nthwc")
-                ),
-                "native_fps": Option("float", 10.0, "frames a second", minimum=0.001),
+                "path": Option("path", help="uint8 array, FILE.npy", required=True),
+                "axes": Option("str", "auto", "order of the array's axes", choices=("auto", "tnhw", "nthw", "nthwc")),
+                "native_fps": Option("float", 10.0, "fps of the clips", minimum=0.001),
             },
         ),
         SourceSpec(
             name="hdf5",
             builder="kvzoo.data.hdf5:Hdf5",
-            summary="a store of decoded frames in one file, as `kvzoo data prepare` makes it",
+            summary="store of decoded frames, written by `kvzoo data prepare`",
             options={
                 "path": Option("path", help="the store, FILE.h5", required=True),
                 "reader": Option(
                     "str",
                     "native",
-                    "tfio: tensorflow-io within a tf.data graph; TensorFlow 2.16 only, a cut run is not resumed exactly",
+                    "tfio: tensorflow-io in a tf.data graph; TensorFlow 2.16 only, resume is not exact",
                     choices=("native", "tfio"),
                 ),
             },
@@ -623,20 +633,20 @@ SOURCES = Registry(
         SourceSpec(
             name="videos",
             builder="kvzoo.data.videos:Videos",
-            summary="a folder of video files; labels from subfolders or a CSV",
+            summary="folder of video files, with labels from subfolders or a CSV",
             options={
                 "path": Option("path", help="folder of video files", required=True),
-                "csv": Option("path", None, "CSV with the columns path, and optionally start, end (seconds), label"),
+                "csv": Option("path", None, "CSV with a path column, and optionally start, end (seconds) and label"),
                 "layout": Option(
                     "str",
                     None,
-                    "labels, groups and parts as a published set has them",
+                    "labels, groups and splits of a published dataset",
                     choices=("ucf101", "hmdb51", "kinetics"),
                 ),
-                "lists": Option("path", None, "of a layout: its folder of split files, or its CSV"),
-                "fold": Option("int", 1, "of a layout: which of its splits", minimum=1),
+                "lists": Option("path", None, "with layout: its folder of split files, or its CSV"),
+                "fold": Option("int", 1, "with layout: number of the split", minimum=1),
                 "part": Option(
-                    "str", "all", "of a layout: which part is read", choices=("train", "test", "validate", "all")
+                    "str", "all", "with layout: the part to read", choices=("train", "test", "validate", "all")
                 ),
             },
             labels=True,
@@ -650,17 +660,21 @@ SAMPLERS = Registry(
         SamplerSpec(
             name="window",
             builder="kvzoo.data.samplers:Window",
-            summary="consecutive frames, anywhere in the video",
+            summary="consecutive frames from a random position",
         ),
         SamplerSpec(
             name="interpolate",
             builder="kvzoo.data.samplers:Interpolate",
-            summary="the first and the last of a span of frames, and those between",
+            summary="first and last frame as inputs, those between as targets",
             options={
                 **_AUGMENTED,
-                "pan": Option("float", 0.0, "pixels a frame that half of the crops slide by, at most", minimum=0.0),
+                "pan": Option("float", 0.0, "slide half of the crops by up to this many pixels per frame", minimum=0.0),
                 "zoom": Option(
-                    "float", 0.0, "share of its size that such a crop grows by a frame", minimum=0.0, maximum=0.09
+                    "float",
+                    0.0,
+                    "largest growth of such a crop per frame, as a fraction of its size",
+                    minimum=0.0,
+                    maximum=0.09,
                 ),
             },
             makes="inputs and targets",
@@ -668,20 +682,18 @@ SAMPLERS = Registry(
         SamplerSpec(
             name="predict",
             builder="kvzoo.data.samplers:Predict",
-            summary="consecutive frames, and those that follow",
+            summary="consecutive frames as inputs, those that follow as targets",
             options=_AUGMENTED,
             makes="inputs and targets",
         ),
         SamplerSpec(
             name="offsets",
             builder="kvzoo.data.samplers:Offsets",
-            summary="any frames of a window, and any to be made of them",
+            summary="chosen frames of a window as inputs and targets",
             options={
-                "inputs": Option("list[int]", help="places in the window, from 0, of the inputs", required=True),
-                "targets": Option("list[int]", help="places in the window, from 0, of the targets", required=True),
-                "window": Option(
-                    "int", None, "frames of the window; as far as the places reach when left out", minimum=1
-                ),
+                "inputs": Option("list[int]", help="indices of the inputs in the window, from 0", required=True),
+                "targets": Option("list[int]", help="indices of the targets in the window, from 0", required=True),
+                "window": Option("int", None, "frames of the window; default: up to the last index", minimum=1),
                 **_AUGMENTED,
             },
             makes="inputs and targets",
@@ -689,12 +701,16 @@ SAMPLERS = Registry(
         SamplerSpec(
             name="speed_pair",
             builder="kvzoo.data.samplers:SpeedPair",
-            summary="the same frames at normal speed and sped up: two clips, labelled 0 and 1",
+            summary="the same frames at normal speed and sped up, labelled 0 and 1",
             options={
-                "same_batch": Option("bool", True, "both clips; false: one of them, so that a batch mixes videos"),
-                "temporal": Option("bool", True, "random rates, 1 to 1.2 and 1.7 to 2.2; false: exactly 1 and 2"),
-                "spatial": Option("bool", True, "each batch at one of `sizes`; false: at the model's own size"),
-                "sizes": Option("list[int]", None, "pixels; 64 to 336 when left out, in proportion to 224", minimum=1),
+                "same_batch": Option(
+                    "bool", True, "return both clips; false: one of them, so that a batch mixes videos"
+                ),
+                "temporal": Option("bool", True, "random speeds in 1 to 1.2 and 1.7 to 2.2; false: exactly 1 and 2"),
+                "spatial": Option("bool", True, "resize each batch to one of `sizes`; false: the model's own size"),
+                "sizes": Option(
+                    "list[int]", None, "sizes in pixels; default: 64 to 336, scaled by image_size / 224", minimum=1
+                ),
             },
         ),
     ),
@@ -720,25 +736,25 @@ _PLAYERS = (
     Figure("g_norm", panel="gradient norm"),
     Figure("d_norm", panel="gradient norm"),
 )
-_SSIM_WORDS = "mean of the frames' SSIM: Gaussian window of 11 pixels, sigma 1.5, mean of channels (scikit-image)"
-_SHARPNESS_WORDS = "mean of the frames' variance of the Laplacian (OpenCV)"
+_SSIM_WORDS = "mean SSIM over frames: 11-pixel Gaussian window, sigma 1.5, mean over channels (scikit-image)"
+_SHARPNESS_WORDS = "mean variance of the Laplacian over frames (OpenCV)"
 
 
 def _translation_figures() -> Iterable[Figure]:
-    """Yield a translator's figures, and the same of what needs no model."""
-    yield Figure("psnr", "mean of the frames' PSNR, 100 at most, which equal frames get", "dB", "higher")
+    """Yield a translator's figures, and those of its baselines."""
+    yield Figure("psnr", "mean PSNR over frames, capped at 100 for equal frames", "dB", "higher")
     yield Figure("ssim", _SSIM_WORDS, better="higher")
     yield Figure("sharpness", _SHARPNESS_WORDS)
     between = "where targets lie between inputs"
     baselines = {
         "cross_fade": ("the linear blend of the inputs before and after", between),
-        "nearest": ("the input that is nearest in time", f"{between}, or some before and some behind"),
-        "copy_last": ("the latest input", "where targets lie behind inputs"),
+        "nearest": ("the input nearest in time", f"{between}, or both before and after"),
+        "copy_last": ("the latest input", "where targets follow the inputs"),
     }
     for baseline, (words, where) in baselines.items():
         for name in ("psnr", "ssim", "sharpness"):
-            yield Figure(f"{baseline}_{name}", f"the same of {words}", where=where)
-    yield Figure("target_sharpness", "the same of the true frames")
+            yield Figure(f"{baseline}_{name}", f"{name} of the baseline: {words}", where=where)
+    yield Figure("target_sharpness", "sharpness of the target frames")
 
 
 TASKS = Registry(
@@ -747,31 +763,31 @@ TASKS = Registry(
         TaskSpec(
             name="reconstruction",
             builder="kvzoo.tasks.reconstruction:Reconstruction",
-            summary="a clip comes back as it was",
+            summary="reconstruct the input clip",
             example="a clip",
             kind="reconstructor",
             figures=(
                 Figure(
                     "mse",
-                    "mean squared error of all values; on -1 to 1, as the loss mse has it, four times that",
+                    "mean squared error of all values on 0 to 1; a quarter of the loss mse, which is on -1 to 1",
                     better="lower",
                     title="MSE",
                     form="{:.5f}",
                 ),
                 Figure(
                     "psnr",
-                    "mean of the clips' PSNR, each from the error of its whole clip",
+                    "mean PSNR over clips, each from the error of the whole clip",
                     "dB",
                     "higher",
                     title="PSNR, dB",
                     form="{:.2f}",
                 ),
                 Figure("ssim", _SSIM_WORDS, better="higher", title="SSIM", form="{:.3f}"),
-                Figure("sharpness", f"{_SHARPNESS_WORDS}, output"),
-                Figure("input_sharpness", "the same of the input"),
+                Figure("sharpness", f"{_SHARPNESS_WORDS} of the output"),
+                Figure("input_sharpness", "sharpness of the input"),
                 Figure(
                     "sharpness_ratio",
-                    "sharpness / input_sharpness: below 1 the output is blurred, above 1 it adds grain",
+                    "sharpness / input_sharpness: below 1 blurred, above 1 noisier than the input",
                     better="nearer 1",
                     title="sharpness ratio",
                     form="{:.2f}",
@@ -784,8 +800,8 @@ TASKS = Registry(
         TaskSpec(
             name="translation",
             builder="kvzoo.tasks.translation:Translation",
-            summary="frames become other frames: those between, those that follow, another picture of each",
-            example="inputs and targets, frames each",
+            summary="predict target frames from input frames",
+            example="input frames and target frames",
             kind="translator",
             figures=tuple(_translation_figures()),
             history=(_PSNR, *_PLAYERS, Figure("l1", better="lower"), _LOSS),
@@ -795,62 +811,64 @@ TASKS = Registry(
         TaskSpec(
             name="generation",
             builder="kvzoo.tasks.generation:Generation",
-            summary="noise, a label or an image becomes a clip like those of the data",
+            summary="generate clips from noise, a label or an image",
             example="a clip, with its label where the generator or a discriminator takes labels",
             kind="generator",
             figures=(
                 Figure(
                     "frechet_distance",
-                    "squared Fréchet distance of generated clips to one half of the real ones, in the features",
+                    "squared Fréchet distance between generated clips and half of the real ones, in feature space",
                     better="lower",
                 ),
-                Figure("real_frechet_distance", "the same of the other half of the real ones"),
-                Figure("diversity", "mean distance between two generated clips, in the features", better="higher"),
-                Figure("real_diversity", "the same of real ones"),
+                Figure("real_frechet_distance", "frechet_distance between the two halves of the real clips"),
+                Figure(
+                    "diversity", "mean pairwise distance between generated clips, in feature space", better="higher"
+                ),
+                Figure("real_diversity", "diversity of the real clips"),
                 Figure(
                     "frechet_ratio",
-                    "frechet_distance / real_frechet_distance: 1 is as near as real clips are",
+                    "frechet_distance / real_frechet_distance: 1 is as close as real clips",
                     better="nearer 1",
                 ),
                 Figure(
                     "diversity_ratio",
-                    "diversity / real_diversity: near 0 the clips are all alike",
+                    "diversity / real_diversity: near 0 all clips look alike",
                     better="nearer 1",
                 ),
                 Figure(
                     "mask",
-                    "mean of the generated masks: 0 is all background, 1 all foreground",
-                    where="where the generator makes masks",
+                    "mean of the generated masks: 0 all background, 1 all foreground",
+                    where="where the generator returns masks",
                 ),
                 Figure(
                     "mask_iou",
-                    "overlap of mask > 0.5 with where clips move: pixels that differ from their median over time by 0.1",
+                    "IoU of mask > 0.5 and moving pixels: those that differ from their median over time by 0.1",
                     better="higher",
-                    where="where the generator makes masks",
+                    where="where the generator returns masks",
                 ),
                 Figure(
                     "class_accuracy",
-                    "share of the generated clips that the judge takes for the class asked for",
+                    "fraction of the generated clips that the judge assigns to the requested class",
                     better="higher",
-                    where="where a judge is asked",
+                    where="with --judge",
                 ),
             ),
             history=(*_PLAYERS, Figure("diversity", better="higher"), _LOSS),
             best=("val_loss", "diversity", "loss"),
             clips=512,
             apps=("evaluate", "generate"),
-            note="Losses of adversarial networks show which network is ahead, not how good the clips are.",
+            note="Adversarial losses show which network is ahead, not the quality of the clips.",
         ),
         TaskSpec(
             name="classification",
             builder="kvzoo.tasks.classification:Classification",
-            summary="a clip is told to be of one of some classes",
+            summary="predict the class of a clip",
             example="a clip and the index of its class",
             kind="classifier",
             figures=(
-                Figure("accuracy", "share of the clips whose highest logit is their class's", better="higher"),
-                Figure("balanced_accuracy", "mean of the classes' accuracy (scikit-learn)", better="higher"),
-                Figure("cross_entropy", "mean of the clips' (scikit-learn)", "nats", "lower"),
+                Figure("accuracy", "fraction of clips whose highest logit is that of their class", better="higher"),
+                Figure("balanced_accuracy", "mean accuracy over classes (scikit-learn)", better="higher"),
+                Figure("cross_entropy", "mean over clips (scikit-learn)", "nats", "lower"),
             ),
             history=(_ACCURACY, _LOSS),
             best=("val_accuracy", "val_loss", "loss"),
@@ -860,31 +878,30 @@ TASKS = Registry(
         TaskSpec(
             name="speediness",
             builder="kvzoo.tasks.speediness:Speediness",
-            summary="a clip at twice its speed is told from the same one at its own",
-            example="a clip and whether it is sped up; two clips of the same frames follow each other",
+            summary="tell sped-up clips from clips at normal speed",
+            example="a clip and whether it is sped up; clips of the same frames in pairs",
             figures=(
                 Figure(
                     "accuracy",
-                    "share of the clips, every frame (f = 1) or every second one (f = 2), that are told right; "
-                    "chance is 0.5",
+                    "fraction of correct clips, every frame (f = 1) or every second one (f = 2); chance is 0.5",
                     better="higher",
                 ),
                 Figure(
                     "pair_accuracy",
-                    "share of the pairs of which the clip with f = 2 has the higher probability of being sped up",
+                    "fraction of pairs in which the clip with f = 2 is the likelier to be sped up",
                     better="higher",
                 ),
-                Figure("cross_entropy", "mean of the clips' (scikit-learn)", "nats", "lower"),
+                Figure("cross_entropy", "mean over clips (scikit-learn)", "nats", "lower"),
                 *(
                     Figure(
                         f"{feature}_accuracy",
-                        f"a logistic regression on {words}",
-                        where="where the clips are of the run's own data",
+                        f"accuracy of a logistic regression on {words}",
+                        where="on the run's own data",
                     )
                     for feature, words in (
                         ("mean_frame", "the mean frame, grey, 16x16"),
                         ("frame_difference", "the mean absolute difference of consecutive frames"),
-                        ("optical_flow", "the mean length of the optical flow (Farneback, OpenCV)"),
+                        ("optical_flow", "the mean magnitude of the optical flow (Farneback, OpenCV)"),
                     )
                 ),
             ),
@@ -905,12 +922,12 @@ REGISTRIES = {
 
 
 def task_of(model: ModelSpec, loss: LossSpec) -> TaskSpec:
-    """Return what a model is trained for by a loss.
+    """Return the task that a model is trained for by a loss.
 
-    The model's own word counts where its own loss trains it, then the loss's; else its kind tells.
+    The model's own `task` counts where its own loss trains it, then that of the loss, then the task of its kind.
 
     Raises:
-        UnknownNameError: nothing has the name of that task.
+        UnknownNameError: no task has that name.
         PluginError: the plugin that offers the task does not load.
     """
     name = (model.task if loss.name == model.loss else "") or loss.task
@@ -920,7 +937,7 @@ def task_of(model: ModelSpec, loss: LossSpec) -> TaskSpec:
 
 
 def serving(app: str) -> list[str]:
-    """Return the tasks whose runs a verb takes, of those that are known without importing a plugin."""
+    """Return the tasks whose runs a verb supports, of those that are known without importing a plugin."""
     return [entry.name for entry in TASKS.offered() if entry.spec and app in entry.spec.apps]
 
 
@@ -928,7 +945,7 @@ def metrics_of(task: TaskSpec) -> list[MetricSpec]:
     """Return the registered metrics that a task's evaluation includes: those that it names, then those that name it.
 
     Raises:
-        UnknownNameError: the task names a metric that nobody offers.
+        UnknownNameError: the task names a metric that does not exist.
         PluginError: one that it names does not load. Others that do not load are left out.
     """
     own = [METRICS.get(name) for name in task.metrics]
@@ -936,9 +953,9 @@ def metrics_of(task: TaskSpec) -> list[MetricSpec]:
 
 
 def better(column: str, task: TaskSpec | None = None) -> str:
-    """Return which values of a column of a history are better, "higher" or "lower"; "" where nobody says.
+    """Return which values of a column of a history are better, "higher" or "lower"; "" where that is unknown.
 
-    The task's figures count first, then the built-in ones, plugins', and for a figure that nobody declares what is usual.
+    The task's figures count first, then the built-in ones, then those of plugins; an undeclared figure goes by its name's ending.
 
     Args:
         column: such as val_psnr.
@@ -955,7 +972,7 @@ def better(column: str, task: TaskSpec | None = None) -> str:
     return next((which for which, endings in _USUAL.items() if column.endswith(endings)), "")
 
 
-# Endings of names, of a figure that nobody declares.
+# Usual endings of the names of figures that no task declares.
 _USUAL = {
     "higher": ("psnr", "ssim", "accuracy", "diversity"),
     "lower": ("loss", "l1", "mse", "error", "entropy"),
@@ -982,7 +999,7 @@ def _others(tasks: list[TaskSpec]) -> list[TaskSpec]:
 
 
 def _specs(registry: Registry) -> list:
-    """Return all specs of a registry; a plugin's that does not load is left out."""
+    """Return all specs of a registry except those that do not load."""
     specs = []
     for entry in registry.offered():
         with contextlib.suppress(PluginError):
@@ -1006,7 +1023,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def register(spec: Spec) -> None:
-    """Add a model, loss, task, metric, source, sampler or callback from code: the same as a plugin's entry point.
+    """Register a model, loss, task, metric, source, sampler, callback or optimizer from code, as an entry point would.
 
     Raises:
         InputError: `spec` is not a spec, or its name is taken.
@@ -1027,5 +1044,5 @@ def register(spec: Spec) -> None:
     """
     registry = REGISTRIES.get(getattr(spec, "noun", None))
     if registry is None:
-        raise InputError(f"register: a spec is wanted, such as ModelSpec(…). Received: {type(spec).__name__}")
+        raise InputError(f"register: spec must be a spec, such as ModelSpec(…). Received: {type(spec).__name__}")
     registry.register(spec)

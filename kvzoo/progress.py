@@ -67,6 +67,16 @@ def rate_in_words(per_second: float, unit: str) -> str:
     return f"{per_second:.3g} {unit}s/s" if per_second > 1 else f"{1 / per_second:.3g} s/{unit}"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a count and its noun.
+
+    Example:
+        >>> plural(1, "group"), plural(2, "group")
+        ('1 group', '2 groups')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def clock(seconds: float) -> str:
     """Return a duration as h:mm:ss.
 

@@ -32,7 +32,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Spec:
-    """What every spec has: the record behind a name, which survives JSON.
+    """The record behind a registered name, which survives JSON. Base of all specs.
 
     Attributes:
         name: the registered name.
@@ -61,7 +61,7 @@ class Spec:
 
     @classmethod
     def from_json(cls, record: Mapping) -> "Spec":
-        """Return the spec of which `to_json` gave `record`."""
+        """Return the spec from the result of its `to_json`."""
         return cls(**record)
 
     def load(self) -> Callable:
@@ -76,14 +76,14 @@ class Spec:
 
 @dataclass(frozen=True)
 class Term:
-    """A term that a network adds to its loss, next to the discriminators' part.
+    """A term that a network adds to its loss, next to the adversarial loss.
 
     Attributes:
         function: "module:function", called as function(inputs, outputs) -> scalar. `inputs` has the step's
             noise, label, image and clip (the real one, -1..1) by name, a translator's has inputs and targets;
             `outputs` has the network's output as clip, and each of the spec's maps; all float32.
-        weight: the reference weight; a recipe weighs it anew by its name, and 0 turns it off.
-        maps: the maps that it reads; it is left out of a network that lacks one.
+        weight: the reference weight; a recipe can override it by the term's name, and 0 turns it off.
+        maps: the maps that it reads; a network that lacks one does without the term.
         help: what it is.
     """
 
@@ -103,15 +103,15 @@ class Term:
 @deprecations.takes_old_fields
 @dataclass(frozen=True)
 class ModelSpec(Spec):
-    """A model: its network's builder and what is known of it without Keras.
+    """A model: the builder of its network, and its properties without importing Keras.
 
     Attributes:
         kind: what the network maps, one of KINDS.
         loss: the loss that trains it when none is named.
-        task: what it is for when that loss trains it; "" where the loss says it.
-        loss_options: that loss's options as this model wants them, where they differ from its defaults.
+        task: the task when that loss trains it; "" for the task of the loss.
+        loss_options: options of that loss that differ from its defaults.
         discriminators: builders of the discriminators by name, for adversarial losses.
-        maps: names of the layers whose outputs are worth seeing beside the clip, such as a mask.
+        maps: names of the layers whose outputs are shown next to the clip, such as a mask.
         terms: further terms of its loss by name.
         tiny: options of a configuration small enough for tests on every backend.
         optimizer: name and arguments of the reference optimizer.
@@ -120,7 +120,7 @@ class ModelSpec(Spec):
         macs: multiply-accumulates of one forward pass at the defaults, a batch of one.
         feature_layer, map_layer: layers that apps read features and class activation maps from.
         causal: whether output t depends on inputs up to t only.
-        paper, article, licence: where it is from.
+        paper, article, licence: its origin.
     """
 
     group: ClassVar[str] = "kvzoo.models"
@@ -190,8 +190,8 @@ class LossSpec(Spec):
     Attributes:
         kinds: the kinds of model that it accepts.
         sampler: the sampler that cuts its examples when a recipe names none; others must make what it makes.
-        example: what `.fit` takes, in words.
-        task: what it trains models for; that of the model's kind when "".
+        example: the arguments of `.fit`, in words.
+        task: the task that it trains models for; "" for that of the model's kind.
     """
 
     group: ClassVar[str] = "kvzoo.losses"
@@ -212,11 +212,11 @@ BETTER = ("higher", "lower", "nearer 1", "")
 
 @dataclass(frozen=True)
 class Figure:
-    """A number that models are judged by.
+    """A number by which models are evaluated.
 
     Attributes:
         name: its key in an evaluation, or its column in history.csv without "val_" or "test_NAME_".
-        words: what it says.
+        words: its meaning.
         unit: such as "dB"; "" for a plain number.
         better: one of BETTER; "" where more of it is neither better nor worse, as of a baseline.
         where: when an evaluation has it, in words; "" for always.
@@ -253,17 +253,17 @@ def figure_of(column: str, figures: Iterable[Figure]) -> Figure | None:
 
 @dataclass(frozen=True)
 class TaskSpec(Spec):
-    """What models are trained for. Its builder is a class like `kvzoo.tasks.base.Task`.
+    """A task: what models are trained for. Its builder is a class like `kvzoo.tasks.base.Task`.
 
     Attributes:
         example: what an example is, in words.
         kind: the kind of model that it is the task of where neither loss nor model names one; "" for none.
         figures: all that its evaluation returns.
         history: those in a run's history that it knows: of training, of validation and of samples.
-        best: columns of the history that say how good a run is, the most telling first.
+        best: columns of the history that rank runs, the most important first.
         metrics: registered metrics that its evaluation includes.
-        clips: examples that an evaluation reads at most when nobody says how many.
-        apps: the verbs that take its runs.
+        clips: most examples that an evaluation reads by default.
+        apps: the verbs that support its runs.
         note: a sentence below the figures of a run's report.
     """
 
@@ -297,7 +297,7 @@ class MetricSpec(Spec):
     says which), and returns a value for each example, (N,); the figure is their mean. `summary` says what it is in words.
 
     Attributes:
-        tasks: the tasks whose evaluations include it, beside those that name it themselves.
+        tasks: the tasks whose evaluations include it, in addition to those that name it themselves.
         unit, better, title, form: as a Figure's.
     """
 
@@ -328,7 +328,7 @@ class SourceSpec(Spec):
     Attributes:
         version: of a built-in source's clips; a change that alters them raises it.
         labels: whether its videos carry labels.
-        groups: what its own groups are; '' where a recipe says it with `data.group`.
+        groups: what its own groups are; "" where a recipe sets them by `data.group`.
     """
 
     group: ClassVar[str] = "kvzoo.sources"
@@ -377,7 +377,7 @@ def load_object(path: str) -> Any:
     """Import "package.module:name" and return the object.
 
     Raises:
-        PluginError: it is not kvzoo's own and does not load, such as where a backend that it wants is missing.
+        PluginError: it is not part of kvzoo and cannot be imported, such as where its backend is missing.
     """
     module, _, name = path.partition(":")
     try:
@@ -385,7 +385,7 @@ def load_object(path: str) -> Any:
     except (Exception, SystemExit) as error:
         if module.partition(".")[0] == "kvzoo":
             raise
-        raise PluginError(f"{path} does not load: {_in_a_line(error)}") from error
+        raise PluginError(f"{path} cannot be loaded: {_in_a_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -426,11 +426,11 @@ class Registry:
             InputError: it is not of this registry's type, or its name is taken.
         """
         if not isinstance(spec, self.spec_type):
-            raise InputError(f"register: a {self.spec_type.__name__} is wanted. Received: {type(spec).__name__}")
-        taken = [e for e in self.entries() if e.name == spec.name]
-        if taken and taken[0].spec != spec:
-            owner = taken[0].distribution or "code"
-            raise InputError(f"register: the {spec.noun} {spec.name!r} is taken already, by {owner}")
+            raise InputError(f"register: spec must be a {self.spec_type.__name__}. Received: {type(spec).__name__}")
+        rivals = [e for e in self.entries() if e.name == spec.name]
+        if rivals and rivals[0].spec != spec:
+            owner = rivals[0].distribution or "code"
+            raise InputError(f"register: the {spec.noun} {spec.name!r} is already registered by {owner}")
         self._own.setdefault(spec.name, Entry(spec.name, "", spec=spec))
 
     def entries(self, pattern: str = "*") -> list[Entry]:
@@ -474,20 +474,20 @@ class Registry:
         """Return the entry behind a name, without importing it."""
         noun = self.spec_type.noun
         distribution, _, plain = name.rpartition(":")
-        found = [
+        matches = [
             e
             for e in self.entries()
             if e.name == plain and (not distribution or same_name(e.distribution, distribution))
         ]
-        if not found and (new := self.renamed(name)):
+        if not matches and (new := self.renamed(name)):
             deprecations.warn("", f"the {noun} {name}", new)
             return self.find(new)
-        if not found:
+        if not matches:
             raise self._unknown(name, distribution)
-        if found[0].entry_point is None or len(found) == 1:
-            return found[0]
-        owners = " and ".join(e.distribution for e in found)
-        legal = " or ".join(f"{e.distribution}:{plain}" for e in found)
+        if matches[0].entry_point is None or len(matches) == 1:
+            return matches[0]
+        owners = " and ".join(e.distribution for e in matches)
+        legal = " or ".join(f"{e.distribution}:{plain}" for e in matches)
         raise InputError(f"the {noun} {name!r} is offered by two plugins, {owners}; name it {legal}")
 
     def renamed(self, name: str) -> str | None:
@@ -522,7 +522,7 @@ class Registry:
             spec = entry.entry_point.load()
         except (Exception, SystemExit) as error:
             raise PluginError(
-                f"the {noun} {entry.name!r} of the plugin {who} does not load: {_in_a_line(error)}"
+                f"the {noun} {entry.name!r} of the plugin {who} cannot be loaded: {_in_a_line(error)}"
             ) from error
         if not isinstance(spec, self.spec_type):
             raise PluginError(
@@ -531,7 +531,7 @@ class Registry:
             )
         if spec.name != entry.name:
             raise PluginError(
-                f"the {noun} {entry.name!r} of the plugin {who} has another name in its spec: {spec.name!r}"
+                f"the {noun} {entry.name!r} of the plugin {who} has a different name in its spec: {spec.name!r}"
             )
         return spec
 
@@ -615,7 +615,7 @@ def same_name(a: str, b: str) -> bool:
 def _entry_points() -> dict[str, list[Entry]]:
     """Return what installed distributions offer by group; each one's metadata is read once."""
     groups: dict[str, list[Entry]] = {}
-    seen = set()
+    names = set()
     for distribution in importlib.metadata.distributions():
         # Another package's broken metadata is not our concern.
         with contextlib.suppress(Exception):
@@ -625,8 +625,8 @@ def _entry_points() -> dict[str, list[Entry]]:
             about = distribution.metadata
             name, version = about["Name"], about["Version"]
             # As for imports, the first of a name on sys.path wins.
-            if _normal(name) not in seen:
-                seen.add(_normal(name))
+            if _normal(name) not in names:
+                names.add(_normal(name))
                 for point in points:
                     groups.setdefault(point.group, []).append(Entry(point.name, name, version, entry_point=point))
     return groups

@@ -1,4 +1,4 @@
-"""A name becomes a built, compiled model; a run or a weights file becomes one again."""
+"""Build models by name, and load them from runs and weights files."""
 
 import json
 import math
@@ -85,7 +85,7 @@ def dtype_policy(policy: str):
         keras.config.set_dtype_policy(policy)
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"precision: float32, mixed_float16 or mixed_bfloat16 is required. Received: {policy!r}"
+            f"precision: must be float32, mixed_float16 or mixed_bfloat16. Received: {policy!r}"
         ) from error
     try:
         yield
@@ -125,7 +125,9 @@ def build(spec: ModelSpec, config: dict) -> dict[str, keras.Model]:
         except (ValueError, TypeError) as error:
             raise InputError(f"model {spec.name}: {str(error).splitlines()[0]}") from error
         if not isinstance(network, keras.Model):
-            raise InputError(f"model {spec.name}: {builder} returned no keras.Model but {type(network).__name__}")
+            raise InputError(
+                f"model {spec.name}: {builder} must return a keras.Model. Received: {type(network).__name__}"
+            )
         networks[part] = network
     return networks
 
@@ -171,11 +173,11 @@ def load_weights(model: VideoModel, path: Path) -> None:
     """Load a network's weights from a run folder or a file.
 
     Raises:
-        InputError: the file is not there, is not a weights file, or is of another network.
+        InputError: the file does not exist, is not a weights file, or is of another network.
     """
     file = _weights_file(path)
     if not file.name.endswith((".keras", ".weights.h5")):
-        raise InputError(f"weights: a run folder, a .keras or a .weights.h5 file is wanted. Received: {path}")
+        raise InputError(f"weights: must be a run folder, a .keras or a .weights.h5 file. Received: {path}")
     try:
         if file.suffix == ".keras":
             # `load_weights` would leave layers that it does not find in the file as they are, with a warning.
@@ -214,14 +216,14 @@ def transfer(model: VideoModel, path: Path) -> tuple[list[str], list[str]]:
         Names of the layers that were loaded, and of those with weights that were not.
 
     Raises:
-        InputError: the file is not there or no network, or no layer fits.
+        InputError: the file does not exist or is not a network, or no layer fits.
     """
     file = _weights_file(path)
     try:
         sources = {layer.name: layer for layer in private.layers_of(_read_network(file))}
     except Exception as error:
-        raise InputError(f"weights: {file} is no network: {_reason(error)}") from error
-    loaded, left = [], []
+        raise InputError(f"weights: {file} is not a network: {_reason(error)}") from error
+    loaded, other = [], []
     for layer in private.layers_of(model.network, include_self=False):
         if not layer.weights:
             continue
@@ -231,10 +233,10 @@ def transfer(model: VideoModel, path: Path) -> tuple[list[str], list[str]]:
             layer.set_weights(source.get_weights())
             loaded.append(layer.name)
         else:
-            left.append(layer.name)
+            other.append(layer.name)
     if not loaded:
         raise InputError(f"weights: no layer of {file} has the name and shape of one of {model.spec.name}'s")
-    return loaded, left
+    return loaded, other
 
 
 def freeze_trunk(model: VideoModel) -> None:
@@ -246,11 +248,11 @@ def freeze_trunk(model: VideoModel) -> None:
         InputError: the spec names no layer of features, or one that the network does not have.
     """
     if model.spec.feature_layer is None:
-        raise InputError(f"model {model.spec.name}: names no layer of features, after which its head begins")
+        raise InputError(f"model {model.spec.name}: its spec names no feature_layer, so its head is unknown")
     names = [layer.name for layer in model.network.layers]
     if model.spec.feature_layer not in names:
         raise InputError(
-            f"model {model.spec.name}: the network has no layer of features "
+            f"model {model.spec.name}: the network has no feature_layer "
             f"{model.spec.feature_layer!r}{did_you_mean(model.spec.feature_layer, names)}"
         )
     for layer in model.network.layers:
@@ -273,8 +275,8 @@ def _read_network(file: Path) -> keras.Model:
         ValueError: a file that Keras did not write.
     """
     with zipfile.ZipFile(file) as archive:
-        if packed := [m.filename for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]:
-            raise ValueError(f"{packed[0]} in it is packed, as Keras packs none")
+        if compressed := [m.filename for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]:
+            raise ValueError(f"{compressed[0]} in it is compressed, which Keras's files are not")
         with archive.open("model.weights.h5") as weights:
             size = _check_stored(weights)
         _check_size(json.loads(archive.read("config.json")), size)
@@ -308,7 +310,7 @@ def _check_stored(weights: Path | IO[bytes]) -> int:
         file.visititems(lambda _, item: arrays.append(item) if isinstance(item, h5py.Dataset) else None)
         # As Keras writes them they are not packed.
         if sum(d.nbytes for d in arrays) > file.id.get_filesize():
-            raise ValueError("its weights claim more than it holds")
+            raise ValueError("its weights declare more values than it holds")
         return sum(d.size for d in arrays)
 
 

@@ -254,7 +254,7 @@ def test_a_run_of_0_1_is_resumed_to_what_it_became(tmp_path):
     rows = kvzoo.resume(run).history
     assert rows[:2] == expected[:2]
     assert rows[2] == pytest.approx(expected[2], rel=1e-2, abs=1e-3)
-    with pytest.raises(InputError, match=r"loss.discriminator_steps is 3, and was 2"):
+    with pytest.raises(InputError, match=r"loss.discriminator_steps is 3, but was 2"):
         kvzoo.resume(run, ["fit.steps=6", "loss.critic_steps=3"])
     # The new checkpoint has today's keys, which the old lock file's equal.
     model = kvzoo.resume(run, ["fit.steps=6", "loss.critic_learning_rate=0.001"]).model

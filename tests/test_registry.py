@@ -180,10 +180,10 @@ def test_register_finds_the_registry_of_each_type():
 
 @pytest.mark.usefixtures("own_registries")
 def test_register_refuses_a_taken_name():
-    with pytest.raises(InputError, match="the model 'gru_ae' is taken already, by kvzoo"):
+    with pytest.raises(InputError, match="the model 'gru_ae' is already registered by kvzoo"):
         catalog.register(ModelSpec(name="gru_ae", builder="m:f"))
     catalog.register(ModelSpec(name="mine", builder="m:f"))
-    with pytest.raises(InputError, match="the model 'mine' is taken already, by code"):
+    with pytest.raises(InputError, match="the model 'mine' is already registered by code"):
         catalog.register(ModelSpec(name="mine", builder="m:g"))
     assert catalog.MODELS.get("mine").builder == "m:f"
 
@@ -191,13 +191,13 @@ def test_register_refuses_a_taken_name():
 @pytest.mark.parametrize("thing", ["gru_ae", None, 3, ModelSpec, {"name": "x", "builder": "m:f"}], ids=repr)
 def test_register_refuses_what_is_no_spec(thing):
     before = catalog.list_models()
-    with pytest.raises(InputError, match="register: a (spec|ModelSpec) is wanted.* Received: "):
+    with pytest.raises(InputError, match="register: spec must be a (spec, such as |)ModelSpec.* Received: "):
         catalog.register(thing)
     assert catalog.list_models() == before
 
 
 def test_a_registry_refuses_specs_of_another():
-    with pytest.raises(InputError, match="a ModelSpec is wanted. Received: LossSpec"):
+    with pytest.raises(InputError, match="must be a ModelSpec. Received: LossSpec"):
         catalog.MODELS.register(LossSpec(name="x", builder="m:f"))
 
 
@@ -273,7 +273,7 @@ def test_register_refuses_the_name_of_a_plugin(tmp_path, in_process):
         "except kvzoo.errors.InputError as error: print(error, 'alpha' in sys.modules)\n",
         env=environment(tmp_path, "alpha"),
     )
-    assert out == "register: the model 'theirs' is taken already, by alpha False\n"
+    assert out == "register: the model 'theirs' is already registered by alpha False\n"
 
 
 @pytest.mark.parametrize("name", ["my-zoo:x", "my_zoo:x", "My-Zoo:x", "my.zoo:x"])
@@ -291,7 +291,7 @@ BROKEN = {
     "syntax": ("def", ":spec", "SyntaxError: "),
     "no_object": ("", ":spec", "AttributeError: "),
     "no_module": ("", "not_there_at_all:spec", "No module named 'not_there_at_all'"),
-    "malformed": ("", "not a reference", "does not load: "),
+    "malformed": ("", "not a reference", "cannot be loaded: "),
     "a_dict": ("spec = {'name': 'x'}", ":spec", "is not a ModelSpec. Received: dict"),
     "a_loss": (
         "from kvzoo.registry import LossSpec; spec = LossSpec(name='x', builder='m:f')",
@@ -426,7 +426,7 @@ def test_strict_makes_a_broken_plugin_an_error(tmp_path, kvzoo_cli):
     assert kvzoo_cli("list", env=environment(tmp_path, "broken")).returncode == 0
     done = kvzoo_cli("list", env={**environment(tmp_path, "broken"), "KVZOO_STRICT": "1"})
     assert done.returncode == 2
-    assert "broken 1.0 does not load: OSError: no disk" in done.stderr
+    assert "broken 1.0 cannot be loaded: OSError: no disk" in done.stderr
 
 
 def test_an_optimizer_of_ones_own_trains(own_registries, tmp_path, monkeypatch):

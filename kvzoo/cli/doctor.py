@@ -9,6 +9,7 @@ import click
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import as_json, backend
 from kvzoo.cli.terminal import backend_starts
+from kvzoo.progress import plural
 
 PACKAGES = (
     "keras",
@@ -28,7 +29,7 @@ PACKAGES = (
 @as_json
 @backend
 def command(as_json: bool) -> None:
-    """Show versions, backend and devices, and what is slow on this machine and why."""
+    """Show versions, backend and devices, with advice on performance."""
     import kvzoo
     from kvzoo import process
 
@@ -40,7 +41,7 @@ def command(as_json: bool) -> None:
     versions = {package: _version(package) for package in PACKAGES}
     system = platform.platform(terse=True)
     show(f"kvzoo {kvzoo.__version__}, Python {platform.python_version()}, {system}")
-    show(f"processor: {process.processor()}, {process.cores()} cores")
+    show(f"processor: {process.processor()}, {plural(process.cores(), 'core')}")
     for setting in settings:
         show(f"{setting.name}: {setting.value} ({setting.reason})")
     for package, number in versions.items():
@@ -51,7 +52,7 @@ def command(as_json: bool) -> None:
 
             devices = _devices(keras.backend.backend())
     except Exception as error:
-        click.echo(f"kvzoo: Keras does not import: {type(error).__name__}: {error}".splitlines()[0], err=True)
+        click.echo(f"kvzoo: Keras cannot be imported: {type(error).__name__}: {error}".splitlines()[0], err=True)
         raise click.exceptions.Exit(2) from None
     backend = keras.backend.backend()
     on_gpu = any("gpu" in d.lower() or "cuda" in d.lower() for d in devices)
@@ -88,7 +89,7 @@ def _version(package: str) -> str | None:
 
 
 def _matrix_rate() -> float:
-    """Return the float32 operations a second of a matrix product."""
+    """Return the float32 operations per second of a matrix product."""
     from kvzoo.testing.bench import matrix_rate
 
     return matrix_rate(1024)  # under a second
@@ -97,25 +98,26 @@ def _matrix_rate() -> float:
 def _in_minutes(rate: float) -> str:
     from kvzoo.testing.bench import quick_start_minutes
 
+    minutes = max(1, round(quick_start_minutes(rate)))
     return (
         f"float32 matrix rate: {rate / 1e9:.0f} GFLOP/s; `kvzoo fit gru_ae` takes about "
-        f"{quick_start_minutes(rate):.0f} minutes at this rate"
+        f"{plural(minutes, 'minute')} at this rate"
     )
 
 
 def advice(backend: str, on_gpu: bool) -> list[str]:
     """Return advice on the speed of this backend on this device."""
     if on_gpu:
-        return ["GPU: `jit_compile: auto` compiles with XLA; the first step is slower, all others are faster"]
+        return ["GPU: `jit_compile: auto` compiles with XLA; the first step is slower, later ones are faster"]
     from kvzoo import process
 
     lines = {
         "tensorflow": [
-            "CPU: `jit_compile: auto` leaves XLA off, which made GRU-AE slower and never finished compiling the 3D autoencoder"
+            "CPU: `jit_compile: auto` turns XLA off; with it gru_ae was slower and conv3d_ae never finished compiling"
         ],
         "jax": ["JAX on a CPU: convolutions are about ten times slower than TensorFlow's; use --backend tensorflow"],
         "torch": [
-            "PyTorch on a CPU: about five times slower than TensorFlow, because Keras uses channels last; "
+            "PyTorch on a CPU: about five times slower than TensorFlow, because Keras uses channels_last; "
             "use --backend tensorflow"
         ],
     }.get(backend, [])

@@ -1,4 +1,4 @@
-"""`kvzoo info`: what a spec says."""
+"""`kvzoo info`: print a spec."""
 
 import json
 
@@ -50,8 +50,8 @@ def _find(name: str) -> Spec:
             return registry.get(name)
         except UnknownNameError:
             continue
-    if shut_out := blocked(name, *(r.spec_type.group for r in catalog.REGISTRIES.values())):
-        raise UnknownNameError(f"unknown name {name!r}{shut_out}")
+    if reason := blocked(name, *(r.spec_type.group for r in catalog.REGISTRIES.values())):
+        raise UnknownNameError(f"unknown name {name!r}{reason}")
     if (distribution := name.rpartition(":")[0]) and not any(
         r.offers(distribution) for r in catalog.REGISTRIES.values()
     ):
@@ -70,7 +70,7 @@ def model_rows(spec: ModelSpec) -> dict[str, str]:
         "kind": f"{spec.kind} ({KINDS[spec.kind]})",
         "loss": ", ".join([spec.loss, *(f"{k} {v}" for k, v in spec.loss_options.items())]),
         "parameters": ", ".join(f"{count:,} ({part})" for part, count in spec.parameters.items()),
-        "MACs": f"{spec.macs / 1e9:.2f} G a forward pass" if spec.macs else "",
+        "MACs": f"{spec.macs / 1e9:.2f} G per forward pass" if spec.macs else "",
         "optimizer": f"{optimizer['name']}, {settings}, L2 {spec.l2:g}",
         "causal": "yes" if spec.causal else "no",
         "features": spec.feature_layer or "",

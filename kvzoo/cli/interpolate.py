@@ -32,4 +32,4 @@ def command(run: str, video: str, factor: int, out: str, keep_rate: bool, overwr
     for note in filter(None, (done.broken, done.sound)):
         click.echo(f"kvzoo: {video}: {note}", err=True)
     cuts = f", {done.cuts} scene cuts not interpolated" if done.cuts else ""
-    say(f"{out}: {done.frames} frames at {done.fps:g} a second{cuts}, in {seconds:.1f} s")
+    say(f"{out}: {done.frames} frames at {done.fps:g} fps{cuts} in {seconds:.1f} s")

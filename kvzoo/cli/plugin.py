@@ -11,6 +11,7 @@ from kvzoo.cli.group import Group
 from kvzoo.cli.options import as_json, backend, out_folder
 from kvzoo.cli.terminal import say
 from kvzoo.errors import InputError, PluginError, did_you_mean
+from kvzoo.progress import plural
 from kvzoo.registry import KINDS
 
 
@@ -97,7 +98,7 @@ def check(name: str, rows: tuple[str, ...], as_json: bool) -> None:
     battery, failed, results = Battery(*names), [], {}
     for model in names:
         if not as_json:
-            click.echo(f"{model} ({len(rows or ROWS)} rows)")
+            click.echo(f"{model} ({plural(len(rows or ROWS), 'row')})")
         results[model] = []
         for result in battery.results(model, rows or tuple(ROWS)):
             results[model].append(result)

@@ -40,4 +40,4 @@ def command(run: str, video: str, frames: int, out: str, overwrite: bool) -> Non
     seconds = time.monotonic() - begin
     for note in filter(None, (done.broken, done.sound)):
         click.echo(f"kvzoo: {video}: {note}", err=True)
-    say(f"{out}: {done.frames} frames, {frames} of them new, at {done.fps:g} a second, in {seconds:.1f} s")
+    say(f"{out}: {done.frames} frames, {frames} of them new, at {done.fps:g} fps in {seconds:.1f} s")

@@ -29,4 +29,4 @@ def command(run: str, video: str, out: str, overwrite: bool) -> None:
     seconds = time.monotonic() - begin
     for note in filter(None, (done.broken, done.sound)):
         click.echo(f"kvzoo: {video}: {note}", err=True)
-    say(f"{out}: {done.frames} frames at {done.fps:g} a second, in {seconds:.1f} s")
+    say(f"{out}: {done.frames} frames at {done.fps:g} fps in {seconds:.1f} s")

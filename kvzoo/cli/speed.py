@@ -51,7 +51,7 @@ def command(run: str, video: str, out: str, mode: str, stride: int | None, as_js
         }
         click.echo(json.dumps(record, indent=2))
         return
-    click.echo(f"{out}: {result.frames} frames at {result.fps:g} a second; mean P(sped up):")
+    click.echo(f"{out}: {result.frames} frames at {result.fps:g} fps; mean P(sped up):")
     for rate, mean in means.items():
         click.echo(f"{rate:5.2f}x  {mean:.3f}")
     if result.left_out:

@@ -1,4 +1,4 @@
-"""tiny_c3d: a small 3D convolutional classifier of clips.
+"""tiny_c3d: a small 3D convolutional clip classifier.
 
 Source: C3D, Tran et al., "Learning Spatiotemporal Features with 3D Convolutional Networks", ICCV 2015, arXiv
 1412.0767: 3x3x3 convolutions all the way, time kept in the first block and halved after it.

@@ -59,7 +59,7 @@ def load(entry: Entry) -> click.Command:
         command = entry.entry_point.load()
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PluginError(f"{owner} does not load: {reason}") from error
+        raise PluginError(f"{owner} cannot be loaded: {reason}") from error
     if not isinstance(command, click.Command):
         raise PluginError(f"{owner} must be a click.Command. Received: {type(command).__name__}")
     return command

@@ -181,7 +181,8 @@ class RecipeModel(Section):
     fit: Annotated[Fit, Field(description="how the model is trained")]
     callbacks: Annotated[list[Named], Field(description="registered callbacks and their options")] = []
     track: Annotated[
-        list[Literal["tensorboard"]], Field(description="where else to write figures; a plugin's tracker is a callback")
+        list[Literal["tensorboard"]],
+        Field(description="also write metrics to these trackers; a plugin's tracker is a callback"),
     ] = []
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from kvzoo import deprecations
 from kvzoo.errors import InputError
 from kvzoo.files import copy_whole, writing, written_whole
-from kvzoo.run.folder import found
+from kvzoo.run.folder import checkpoints_in
 
 log = logging.getLogger("kvzoo")
 
@@ -38,20 +38,20 @@ def save(folder: Path, model: keras.Model, step: int, record: dict, keep: int = 
     text = json.dumps({**record, "step": step})
     with writing(path), written_whole(path, durable=True) as temporary, open(temporary, "wb") as file:
         np.savez(file, record=np.frombuffer(text.encode(), np.uint8), **arrays)
-    for old in found(folder)[:-keep]:
+    for old in checkpoints_in(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
 
 
 def keep_best(path: Path) -> None:
-    """Keep a checkpoint as the best one, whatever becomes of the last ones."""
+    """Keep a copy of a checkpoint as the best one."""
     best = path.with_name(BEST)
     with writing(best):
         copy_whole(path, best)
 
 
 def read_newest(folder: Path, aside: bool = False) -> tuple[dict, dict[str, np.ndarray]] | None:
-    """Return the newest whole checkpoint's record and arrays; None where there is no checkpoint.
+    """Return the record and arrays of the newest intact checkpoint; None where there is no checkpoint.
 
     Args:
         folder: the run's checkpoints.
@@ -60,38 +60,38 @@ def read_newest(folder: Path, aside: bool = False) -> tuple[dict, dict[str, np.n
     Raises:
         InputError: there are checkpoints, and all are damaged.
     """
-    paths, damaged = found(folder), []
+    paths, damaged = checkpoints_in(folder), []
     for path in reversed(paths):
         try:
-            read = _read(path)
+            contents = _read(path)
         except DAMAGE as error:
-            log.warning("%s is damaged and left aside: %s", path, error)
+            log.warning("skipped damaged checkpoint %s: %s", path, error)
             damaged.append(path)
             continue
         for each in damaged if aside else ():
             each.replace(each.with_suffix(".damaged"))
-        return read
+        return contents
     if paths:
         raise InputError(f"{folder}: all {len(paths)} checkpoints are damaged")
     return None
 
 
-# What reading a file that is cut, garbled or made to do harm can raise.
+# What reading a truncated, corrupt or malicious file can raise.
 DAMAGE = (OSError, ValueError, KeyError, EOFError, MemoryError, RecursionError, RuntimeError, zipfile.BadZipFile)
 
 
 def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
     with zipfile.ZipFile(path) as archive:
-        # As they are written they are not packed: what is read takes no more memory than the file.
+        # Written uncompressed, so that reading takes no more memory than the file.
         if any(m.compress_type != zipfile.ZIP_STORED for m in archive.infolist()):
-            raise ValueError("packed, as kvzoo writes none")
+            raise ValueError("compressed, which kvzoo's are not")
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     record = json.loads(arrays.pop("record").tobytes())
     if not isinstance(record, dict) or not isinstance(record.get("step"), int):
         raise ValueError("no step in its record")
-    if wrong := [name for name in arrays if not re.match(r"\d{5}:", name)]:
-        raise ValueError(f"{wrong[0]!r} is no name of a variable")
+    if unknown := [name for name in arrays if not re.match(r"\d{5}:", name)]:
+        raise ValueError(f"{unknown[0]!r} is not the name of a variable")
     return record, arrays
 
 

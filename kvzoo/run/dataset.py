@@ -1,4 +1,4 @@
-"""The ready pipeline for a model, for those who call `model.fit` themselves."""
+"""The input pipeline of a model, for calling `model.fit` directly."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def dataset(
     Args:
         source: the name of a source, or a whole `data` section as a recipe has it.
         model: from `kvzoo.get`; says the clip's shape and what an example is.
-        batch_size: examples a batch.
+        batch_size: examples per batch.
         seed: the batch at step n is a function of (seed, n).
         options: of the source, and other keys of a recipe's `data`; nothing is held out unless
             `validation` says so.

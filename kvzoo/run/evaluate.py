@@ -1,4 +1,4 @@
-"""What a run's model is worth: figures on clips that it has not seen, and the conditions they hold under."""
+"""Evaluate a run's model on held-out clips, and record the conditions."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from kvzoo.tasks.measured import Asked
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures, and what they were measured on and how.
+    """Figures, and the conditions under which they were measured.
 
     Attributes:
         metrics: figures by name; NaN where there is none.
@@ -61,7 +61,7 @@ def evaluate(
     spec = catalog.task_of(recipe.model_spec, recipe.loss_spec)
     clips = spec.clips if clips is None else clips
     if clips < 1:
-        raise InputError(f"clips: at least 1 is wanted. Received: {clips}")
+        raise InputError(f"clips: must be at least 1. Received: {clips}")
     from kvzoo import zoo
     from kvzoo.data.pipeline import open_data
     from kvzoo.run.fit import fingerprint
@@ -74,7 +74,7 @@ def evaluate(
     part = opened.training if data else opened.validation
     task = task_of(model)
     parts = {"": part} | {f"test_{name}_": test for name, test in opened.tests.items()}
-    # Other data says nothing of what the run was trained on, which the baselines are fitted on.
+    # With other data there are no training clips to fit the baselines on.
     training = None if data else task.features()
     features = {} if training is None else {prefix: task.features() for prefix in parts}
     examples = {
@@ -132,7 +132,7 @@ def check(
         return recipe, laid_over(recipe, data)
     if not recipe["data"]["validation"]:
         raise InputError(
-            f"{run}: its recipe holds nothing out; --data, such as --data path=new_clips, names other clips"
+            f"{run}: its recipe holds nothing out; use --data, e.g. --data path=new_clips, to evaluate other clips"
         )
     return recipe, recipe["data"]
 
@@ -140,29 +140,31 @@ def check(
 def _check_judge(recipe: Recipe, judge: Recipe) -> None:
     classes, known = recipe.lock.get("classes"), judge.lock.get("classes")
     if not classes:
-        raise InputError(f"--judge: {recipe.model_spec.name} was trained without labels, so no class can be asked for")
+        raise InputError(f"--judge: {recipe.model_spec.name} was trained without labels, so no class can be requested")
     if classes != known:
-        raise InputError(f"--judge: knows the classes {', '.join(known or ())}, the run has {', '.join(classes)}")
+        raise InputError(
+            f"--judge: was trained on the classes {', '.join(known or ())}, the run has {', '.join(classes)}"
+        )
 
 
 def laid_over(recipe: Recipe, data: Mapping[str, Any]) -> dict:
     """Return a run's `data` section with other keys laid over it, checked; nothing of it is held out."""
     for key in ("validation", "tests"):
         if key in data:
-            raise InputError(f"data.{key}: has no use here: all that --data names is evaluated")
-    kept = dict(recipe["data"])
-    if data.get("source", kept["source"]) != kept["source"]:
-        kept = {key: kept[key] for key in ("fps", "short", "sampler")}
+            raise InputError(f"data.{key}: not supported here: all clips of --data are evaluated")
+    section = dict(recipe["data"])
+    if data.get("source", section["source"]) != section["source"]:
+        section = {key: section[key] for key in ("fps", "short", "sampler")}
     if "path" in data:
-        kept.pop("csv", None)  # It lists what is in the other folder.
-    return check_data({**kept, "group": None, **data, "validation": 0.0, "tests": {}}, recipe.loss_spec)
+        section.pop("csv", None)  # It lists the files of the other folder.
+    return check_data({**section, "group": None, **data, "validation": 0.0, "tests": {}}, recipe.loss_spec)
 
 
 def _meanings(task: TaskSpec, metrics: Iterable[str], tests: Iterable[str]) -> dict[str, str]:
     """Return what each figure says, with its unit."""
     figures = {figure.name: figure.meaning for figure in task.figures}
     figures |= {spec.name: spec.figure.meaning for spec in catalog.metrics_of(task)}
-    tests = {f"test_{test}_{name}": f"the same of the test set {test}" for test in tests for name in figures}
+    tests = {f"test_{test}_{name}": f"{name} on the test set {test}" for test in tests for name in figures}
     meanings = {**figures, **tests}
     return {name: meanings.get(name, "") for name in metrics}
 
@@ -192,10 +194,10 @@ def _changed(recipe: Recipe, now: str) -> str | None:
     known = recipe.lock.get("data")
     if known in (None, now):
         return None
-    return f"the data changed since the run (its fingerprint was {known}): other groups may be held out than were then"
+    return f"the data has changed since the run (its fingerprint was {known}): other groups may be held out"
 
 
 def _reused(recipe: Recipe, section: dict) -> str | None:
     if any(section.get(key) != recipe["data"].get(key) for key in ("source", "path", "seed")):
         return None
-    return "the run's own data, read in another way: videos that it was trained on may be among them"
+    return "the run's own data, read differently: it may include training videos"

@@ -22,9 +22,9 @@ class Feed:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        read, self._error = self._error, None
-        if read is not None and type(error).__module__.startswith("tensorflow"):
-            raise read from None
+        cause, self._error = self._error, None
+        if cause is not None and type(error).__module__.startswith("tensorflow"):
+            raise cause from None
 
     def _through_tf_data(self, batches: Callable[[], Iterable], signature: tuple, ahead: int):
         """Return a tf.data.Dataset of batches.
@@ -34,7 +34,7 @@ class Feed:
         """
         import tensorflow as tf
 
-        def watched():
+        def generate():
             try:
                 yield from batches()
             except Exception as error:
@@ -43,11 +43,13 @@ class Feed:
 
         options = tf.data.Options()
         options.autotune.enabled = False
-        return tf.data.Dataset.from_generator(watched, output_signature=signature).prefetch(ahead).with_options(options)
+        return (
+            tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(ahead).with_options(options)
+        )
 
 
 class TrainingExamples(Feed):
-    """Endless training batches, as `fit` likes them best. Notes when each batch was there.
+    """Endless training batches, in the form that `fit` reads fastest. Notes when each batch was ready.
 
     Args:
         dataset: of Grain, or a tf.data.Dataset, which stays as it is.
@@ -58,18 +60,18 @@ class TrainingExamples(Feed):
         super().__init__()
         self._dataset, self._sizes_vary = dataset, sizes_vary
         self._ready: list[float] = []
-        self._ahead = keras.backend.backend() == "tensorflow"  # batches are made before they are asked for
+        self._ahead = keras.backend.backend() == "tensorflow"  # batches are made ahead of the step
 
     def ready(self, batch: int, start: float) -> float:
-        """Return when a batch was there, by its number in this `fit`, for the step that began at `start`."""
+        """Return when a batch was ready, by its number in this `fit`, for the step that began at `start`."""
         if self._ahead:
             return self._ready[batch] if batch < len(self._ready) else start
-        # Others ask within the step, and once more before the first one.
+        # Other backends read within the step, and once more before the first one.
         return self._ready[-1] if self._ready else start
 
     def for_fit(self):
         if not self._ahead:
-            return self._dataset.map(self._noted)
+            return self._dataset.map(self._with_time)
         import tensorflow as tf
 
         if isinstance(self._dataset, tf.data.Dataset):
@@ -81,13 +83,13 @@ class TrainingExamples(Feed):
         varying = self._sizes_vary and array.ndim == 5
         return (*array.shape[:2], None, None, array.shape[4]) if varying else array.shape
 
-    def _noted(self, example):
+    def _with_time(self, example):
         self._ready.append(time.perf_counter())
         return example
 
     def _batches(self) -> Iterator:
         self._ready.clear()
-        return map(self._noted, self._dataset)
+        return map(self._with_time, self._dataset)
 
 
 class HeldOutExamples(Feed):
@@ -108,10 +110,10 @@ class HeldOutExamples(Feed):
 
     def for_fit(self):
         if self._dataset is None:
-            self._dataset = self._made()
+            self._dataset = self._build()
         return self._dataset
 
-    def _made(self):
+    def _build(self):
         if keras.backend.backend() != "tensorflow":
             return _Passes(self._batches)
         import tensorflow as tf
@@ -143,10 +145,10 @@ class _Pass(grain.DatasetIterator):
         return next(self._iterator)
 
     def get_state(self) -> dict:
-        raise NotImplementedError("a validation is not resumed within")
+        raise NotImplementedError("validation cannot be resumed midway")
 
     def set_state(self, state: dict) -> None:
-        raise NotImplementedError("a validation is not resumed within")
+        raise NotImplementedError("validation cannot be resumed midway")
 
 
 def held_out(clips: Clips, settings: Mapping) -> HeldOutExamples:
@@ -162,7 +164,9 @@ def training(clips: Clips, batch_size: int, seed: int, start: int) -> TrainingEx
     """
     if getattr(clips.source, "reader", "native") == "tfio":
         if keras.backend.backend() != "tensorflow":
-            raise InputError(f"data.reader: tfio wants KERAS_BACKEND=tensorflow, this is {keras.backend.backend()}")
+            raise InputError(
+                f"data.reader: tfio requires KERAS_BACKEND=tensorflow. Received: {keras.backend.backend()}"
+            )
         from kvzoo.run.tfio import stream
 
         dataset = stream(clips, batch_size, seed, start)

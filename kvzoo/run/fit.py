@@ -1,4 +1,4 @@
-"""A recipe becomes a run: open, build, train, keep."""
+"""Train a recipe: open the data, build the model, train, save."""
 
 import logging
 import os
@@ -19,6 +19,7 @@ from kvzoo.kernels.compiled import keep_compiled
 from kvzoo.losses.arrays import checked
 from kvzoo.losses.base import VideoModel
 from kvzoo.media.plots import write_curves
+from kvzoo.progress import plural
 from kvzoo.recipe.resolve import Recipe, load
 from kvzoo.run import checkpoint, feed, folder, samples
 from kvzoo.run.history import History, metric_of, panels
@@ -58,7 +59,7 @@ def fit(
     out: str | os.PathLike | None = None,
     smoke: bool = False,
 ) -> Run:
-    """Train what a recipe says and keep it in a run folder.
+    """Train a recipe and save the result in a run folder.
 
     While it runs, TensorFlow's ops are deterministic in the whole process; that, and the random state of Python, NumPy
     and the backend, are afterwards what they were before.
@@ -66,13 +67,13 @@ def fit(
     Args:
         recipe: a recipe file, the name of one that kvzoo ships, a run's lock file, or a resolved recipe.
         overrides: "key=value" strings, such as "fit.steps=50".
-        out: the run folder; runs/RECIPE-N when None. It must be empty or not there.
+        out: the run folder; runs/RECIPE-N when None. It must be empty or not exist.
         smoke: shrink everything to under a minute.
 
     Raises:
         InputError: something in the recipe, the data or the folder cannot be used; nothing is left behind.
         TrainingFailed: a loss is not finite.
-        Interrupted: a signal; all is saved. Before the first step it is a KeyboardInterrupt, and nothing is left.
+        Interrupted: a signal; progress is saved. Before the first step it is a KeyboardInterrupt, and nothing is left.
 
     Example:
 
@@ -103,22 +104,22 @@ def fit(
             raise InputError(f"--out {path}: cannot be written to: {error.strerror}") from None
         raise
     finally:
-        run_folder.leave()
+        run_folder.release()
 
 
 @deterministic_ops()
 def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: bool = False) -> Run:
-    """Go on with a run from its newest whole checkpoint, to the same bits as if it had not been cut.
+    """Resume a run from its newest intact checkpoint, bit-exactly as if it had not been interrupted.
 
     Args:
         run: a run folder.
-        overrides: changes that are meant, such as "fit.steps=2000" to train longer.
-        new_data: whether the data may be other than it was.
+        overrides: "key=value" strings, such as "fit.steps=2000" to train longer.
+        new_data: whether to resume even if the data has changed.
 
     Raises:
-        InputError: no run, no checkpoint, a recipe or data that changed, or nothing left to do.
+        InputError: no run, no checkpoint, a recipe or data that changed, or a finished run.
         TrainingFailed: a loss is not finite.
-        Interrupted: a signal; all is saved. Before the first step it is a KeyboardInterrupt.
+        Interrupted: a signal; progress is saved. Before the first step it is a KeyboardInterrupt.
 
     Example:
 
@@ -129,23 +130,23 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
     """
     run_folder = folder.RunFolder(run)
     if run_folder.model == run_folder.best:
-        raise InputError(f"{run}: a run goes on from its newest checkpoint; `kvzoo resume {run_folder.path}` does")
+        raise InputError(f"{run}: a run resumes from its newest checkpoint; use kvzoo resume {run_folder.path}")
     recipe = run_folder.recipe(tuple(overrides))
     last = run_folder.state()
-    run_folder.take()
+    run_folder.acquire()
     try:
         with logged(run_folder):
             if last.state == "killed":
-                log.info("process %s on %s, which wrote to this run last, is gone", last.pid, last.host)
+                log.info("process %s on %s, the last to write to this run, no longer exists", last.pid, last.host)
             newest = checkpoint.read_newest(run_folder.checkpoints, aside=True)
             if newest is None:
                 raise InputError(
-                    f"{run_folder.path}: no checkpoint yet; start again with kvzoo fit {run_folder.path / folder.LOCK}"
+                    f"{run_folder.path}: no checkpoint yet; start again with: kvzoo fit {run_folder.path / folder.LOCK}"
                 )
             record, arrays = newest
             changes = check_changes(run_folder, recipe, record, new_data)
             history = History(run_folder, upto=record["step"])
-            # A run that was killed at its very end has still something to do.
+            # A run that was killed at its very end still has something to do.
             ended = last.state in ("done", "unknown")
             check_unfinished(run_folder, recipe["fit"], recipe["fit"]["steps"], history, record["step"], ended)
             model, _ = _model(recipe, begins=False)
@@ -163,14 +164,19 @@ def resume(run: str | os.PathLike, overrides: Iterable[str] = (), *, new_data: b
                 log.info("%s", remark)
             for setting in process.prepare():
                 if (before := recipe.lock.get("process", {}).get(setting.name, setting.value)) != setting.value:
-                    log.info("%s: %s when the run began, now %s: bits may differ", setting.name, before, setting.value)
-            log.info("going on from step %d", record["step"])
+                    log.info(
+                        "%s: was %s when the run began, now %s: results may differ",
+                        setting.name,
+                        before,
+                        setting.value,
+                    )
+            log.info("resuming from step %d", record["step"])
         lock = {**recipe.values, "lock": {**recipe.lock, **provenance(recipe, data)}} if remarks else None
         return _train(recipe, model, data, callbacks, run_folder, record, lock)
     except WriteError as error:
         raise InputError(f"{run_folder.path}: cannot be written to: {error.strerror}") from None
     finally:
-        run_folder.leave()
+        run_folder.release()
 
 
 def _model(recipe: Recipe, begins: bool = True) -> tuple[VideoModel, str]:
@@ -185,8 +191,10 @@ def _model(recipe: Recipe, begins: bool = True) -> tuple[VideoModel, str]:
         with zoo.dtype_policy(settings["precision"]):
             model = zoo.get(recipe["model"]["name"], loss=recipe["loss"], compile=False, **recipe.model_options)
         if begins and (weights := recipe["model"].get("weights")):
-            loaded, left = zoo.transfer(model, Path(weights))
-            remark = f"weights of {len(loaded)} layers are those of {weights}; new: {', '.join(left) or 'none'}"
+            loaded, other = zoo.transfer(model, Path(weights))
+            remark = (
+                f"loaded {plural(len(loaded), 'layer')} from {weights}; newly initialized: {', '.join(other) or 'none'}"
+            )
         if recipe["model"].get("trainable") == "head":
             zoo.freeze_trunk(model)
         zoo.compile_model(model, settings["optimizer"], settings["l2"], settings["jit_compile"])
@@ -198,8 +206,8 @@ def _data(recipe: Recipe, model: VideoModel) -> Data:
 
 
 def _callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
-    named = [dict(options) for options in recipe["callbacks"]]
-    return [catalog.CALLBACKS.get(options.pop("name")).load()(**options) for options in named]
+    callbacks = [dict(options) for options in recipe["callbacks"]]
+    return [catalog.CALLBACKS.get(options.pop("name")).load()(**options) for options in callbacks]
 
 
 def _total(recipe: Recipe, data: Data) -> int:
@@ -223,7 +231,7 @@ def _remove_untrained(run_folder: folder.RunFolder) -> bool:
     """Remove a run that has no checkpoint yet; return whether it had none."""
     if run_folder.saved():
         return False
-    run_folder.leave()
+    run_folder.release()
     shutil.rmtree(run_folder.path, ignore_errors=True)
     latest = run_folder.path.parent / "latest"
     if latest.is_symlink() and not latest.exists():
@@ -245,7 +253,7 @@ def _train(
 
     Args:
         recipe, model, data, callbacks: the model restored where the run is resumed.
-        run_folder: taken.
+        run_folder: acquired.
         record: of the checkpoint that the run is resumed from; None of a new run.
         lock: what the lock file is to hold from now on; None where it stays as it is.
         remark: on the weights that a new run begins with.
@@ -268,19 +276,28 @@ def _train(
         log_data(data)
         if record is None and recipe.lock.get("data", now := fingerprint(data)) != now:
             log.warning(
-                "the data is not what the lock file's run had (fingerprint %s, now %s)", recipe.lock["data"], now
+                "the data has changed since the run of the lock file (fingerprint %s, now %s)", recipe.lock["data"], now
             )
         history = History(run_folder, upto=step if record else None)
         measures = _Measures(model, data, settings, run_folder)
         if record:
             _restore_callbacks(callbacks, record["callbacks"])
 
-        def kept_state() -> dict:
+        def callback_record() -> dict:
             return {"callbacks": callback_states(callbacks), "recipe": recipe.values, "best_from": loop.best_from}
 
         with Signals() as signals, Progress(total, step) as progress:
             loop = Loop(
-                run_folder, history, step, total, settings, measures.sample, signals, kept_state, progress, trackers
+                run_folder,
+                history,
+                step,
+                total,
+                settings,
+                measures.sample,
+                signals,
+                callback_record,
+                progress,
+                trackers,
             )
             if record is None:
                 _begin(loop, measures)
@@ -344,7 +361,7 @@ def _restore_callbacks(callbacks: list[keras.callbacks.Callback], states: list[d
 
 
 def _fit_intervals(model, data: Data, settings: Mapping, loop: Loop, validation, callbacks: list) -> None:
-    """Call `model.fit` for the rest of a cut interval, the whole ones, and the last short one."""
+    """Call `model.fit` for the rest of an interrupted interval, the whole ones, and the last short one."""
     every, total = settings["sample_every"], loop.total
     while loop.step < total and not model.stop_training:
         within = loop.step % every
@@ -377,7 +394,7 @@ def _fit_intervals(model, data: Data, settings: Mapping, loop: Loop, validation,
 
 @contextmanager
 def _not_the_end(optimizer: keras.optimizers.Optimizer):
-    """Keep `fit` from overwriting the weights by their moving average: more of the run may be to come."""
+    """Keep `fit` from overwriting the weights with their moving average: the run may continue."""
     optimizer.finalize_variable_values = lambda variables: None
     try:
         yield
@@ -397,14 +414,14 @@ def _finish(run_folder: folder.RunFolder, history: History, loop: Loop, tests: t
     last = [(*metric_of(name, tests), value) for name, value in (history.rows[-1] if history.rows else {}).items()]
     result = "".join(f", {metric} {value:.4g} {part}" for metric, part, value in last if part != "training")
     newest = sorted(run_folder.samples.glob("*.png"))[-1]
-    log.info("done: %d steps in %s%s", loop.step, duration(seconds), result)
-    log.info("look at  %s", newest)
+    log.info("done: %s in %s%s", plural(loop.step, "step"), duration(seconds), result)
+    log.info("samples  %s", newest)
     log.info("report   %s", run_folder.report)
     log.info("model    %s", run_folder.model)
 
 
 class _End:
-    """Notes why a run ended before its end, and writes its report, as well as that goes.
+    """Notes why a run ended early, and tries to write its report.
 
     Args:
         run_folder: of the run.
@@ -430,8 +447,8 @@ class _End:
             self._note("failed", message := f"cannot be written to: {error.strerror}")
             if saved := self._folder.saved():
                 raise TrainingFailed(
-                    f"{self._folder.path}: {message}; all up to step {folder.step_of(saved[-1])} is whole in {saved[-1]}; "
-                    f"once there is room, go on with: kvzoo resume {self._folder.path}"
+                    f"{self._folder.path}: {message}; saved up to step {folder.step_of(saved[-1])} in {saved[-1]}; "
+                    f"free some space, then resume with: kvzoo resume {self._folder.path}"
                 ) from None
         elif isinstance(error, KvzooError):
             self._note("failed", str(error))

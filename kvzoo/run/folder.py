@@ -1,4 +1,4 @@
-"""The run folder: where everything that one fit makes lies. Needs no Keras."""
+"""The run folder, with everything that one fit writes. Needs no Keras."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class State:
     """How far a run is.
 
     Attributes:
-        state: one of STATES; "killed" where its process ended without a word, "unknown" of a run of an older version.
+        state: one of STATES; "killed" where its process ended without noting why, "unknown" of a run of an older version.
         step: steps done and saved.
         steps: that it is to have; None where nothing says.
         message: why it ended.
@@ -43,7 +43,7 @@ class State:
 
 
 class RunFolder:
-    """Paths of a run, and the right to write to it.
+    """Paths of a run, and the lock on writing to it.
 
     Args:
         path: the folder, or its best.keras, for the run with that network as its model.
@@ -85,7 +85,7 @@ class RunFolder:
         return self.path / "log.txt"
 
     def recipe(self, overrides: Iterable[str] = (), check_paths: bool = True) -> Recipe:
-        """Return the recipe that the run was made with.
+        """Return the recipe of the run.
 
         Raises:
             InputError: the folder is no run, or its lock file is broken.
@@ -108,12 +108,12 @@ class RunFolder:
                 f"{self.path}: {recipe.model_spec.name} was trained for {task.name}; {verb} is for {tasks}"
             )
         if self.model == self.best and not self.best.is_file():
-            raise InputError(f"{self.path}: no {BEST}; it is kept where fit.best names a metric")
+            raise InputError(f"{self.path}: no {BEST}; it is saved if fit.best names a metric")
         if not self.model.is_file():
-            raise InputError(f"{self.path}: no {self.model.name} yet; `kvzoo resume {self.path}` trains to the end")
+            raise InputError(f"{self.path}: no {self.model.name} yet; finish the run with: kvzoo resume {self.path}")
         return recipe
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Become the one writer of this folder.
 
         Raises:
@@ -125,24 +125,24 @@ class RunFolder:
             raise InputError(f"{self.path}: {holder} is writing to this run") from None
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written to: {error.strerror}") from None
-        # What a killed process had half written.
-        for left in leftovers(self.path):
-            left.unlink(missing_ok=True)
+        # Partial files of a killed process.
+        for file in leftovers(self.path):
+            file.unlink(missing_ok=True)
 
-    def leave(self) -> None:
-        """Give the right to write back."""
+    def release(self) -> None:
+        """Let others write to this folder."""
         self._writer.release()
 
     def note(self, state: str, step: int, steps: int, message: str = "") -> None:
-        """Write down how far the run is."""
+        """Record how far the run is."""
         now = State(state, step, steps, message, os.getpid(), socket.gethostname(), time.time())
         path = self.path / "state.json"
         with writing(path), written_whole(path) as temporary:
             temporary.write_text(json.dumps(asdict(now), indent=2) + "\n", encoding="utf-8")
 
     def state(self) -> State:
-        """Return how far the run is: what was noted, where no process that should have noted more is gone."""
-        last = self._noted()
+        """Return how far the run is: as recorded, but "killed" where the process that was running it no longer exists."""
+        last = self._recorded()
         step = max([step_of(f) for f in self.saved()], default=0)
         if last.state == "unknown" or (last.state == "running" and not self._writer.holder()):
             state = "killed" if last.state == "running" else "unknown"
@@ -151,9 +151,9 @@ class RunFolder:
 
     def saved(self) -> list[Path]:
         """Return the checkpoints, oldest first."""
-        return found(self.checkpoints)
+        return checkpoints_in(self.checkpoints)
 
-    def _noted(self) -> State:
+    def _recorded(self) -> State:
         # A file that anybody can edit: what is no state says nothing.
         try:
             record = json.loads((self.path / "state.json").read_text(encoding="utf-8"))
@@ -168,13 +168,13 @@ class RunFolder:
     def write_lock(self, values: dict) -> None:
         path = self.path / LOCK
         with writing(path), written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            file.write("# A resolved recipe: `kvzoo fit` takes it and makes this run again.\n")
+            file.write("# A resolved recipe: `kvzoo fit` on this file reproduces the run.\n")
             to_yaml(values, file)
 
 
-def found(checkpoints: Path) -> list[Path]:
+def checkpoints_in(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first."""
-    return sorted(f for f in checkpoints.glob("step-*.npz") if re.fullmatch(r"step-\d+\.npz", f.name))
+    return sorted(f for f in folder.glob("step-*.npz") if re.fullmatch(r"step-\d+\.npz", f.name))
 
 
 def step_of(checkpoint: Path) -> int:
@@ -186,7 +186,7 @@ def planned(recipe_name: str, out: str | os.PathLike | None) -> Path:
     """Return where a new run goes: `out`, or the next free runs/RECIPE-N. Makes nothing.
 
     Raises:
-        InputError: `out` is there and not empty, or nothing can be written there.
+        InputError: `out` exists and is not empty, or cannot be written to.
     """
     if out is not None:
         path = Path(out)
@@ -199,7 +199,7 @@ def planned(recipe_name: str, out: str | os.PathLike | None) -> Path:
         except OSError as error:
             raise InputError(f"--out {path}: cannot be written to: {error.strerror}") from None
         if LOCK in names:
-            raise InputError(f"--out {path}: holds a run already; `kvzoo resume {path}` goes on with it")
+            raise InputError(f"--out {path}: already holds a run; resume it with: kvzoo resume {path}")
         if names:
             raise InputError(f"--out {path}: is not empty")
     else:
@@ -215,7 +215,7 @@ def planned(recipe_name: str, out: str | os.PathLike | None) -> Path:
 
 
 def create(path: Path) -> RunFolder:
-    """Make a run folder and, beside it, the link `latest`.
+    """Make a run folder and, next to it, the link `latest`.
 
     Raises:
         InputError: it cannot be made.
@@ -226,13 +226,13 @@ def create(path: Path) -> RunFolder:
         folder.checkpoints.mkdir()
         folder.samples.mkdir()
     except FileExistsError:
-        raise InputError(f"--out {path}: another run has just begun there") from None
+        raise InputError(f"--out {path}: another run has just started there") from None
     except OSError as error:
         for new_folder in (folder.samples, folder.checkpoints, *([folder.path] if new else [])):
             with suppress(OSError):
                 new_folder.rmdir()
         raise InputError(f"--out {path}: cannot be written to: {error.strerror}") from None
-    folder.take()
+    folder.acquire()
     _link_latest(path)
     return folder
 

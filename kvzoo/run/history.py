@@ -1,4 +1,4 @@
-"""history.csv: what a run measured, a row an interval. Needs no Keras."""
+"""history.csv: what a run measured, one row per interval. Needs no Keras."""
 
 import csv
 import functools
@@ -27,7 +27,7 @@ class History:
         if upto is not None and self._path.exists():
             with open(self._path, newline="") as file:
                 rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-            # Rows behind the checkpoint are made again.
+            # Rows after the checkpoint are measured again.
             self.rows = [{**r, "step": int(r["step"])} for r in rows if r["step"] <= upto]
 
     @functools.cached_property
@@ -47,8 +47,8 @@ class History:
         writer.writeheader()
         # repr keeps every bit, so that equal runs have equal files.
         writer.writerows({k: repr(v) for k, v in row.items()} for row in self.rows)
-        with writing(self._path), written_whole(self._path) as beside:
-            beside.write_text(text.getvalue())
+        with writing(self._path), written_whole(self._path) as temporary:
+            temporary.write_text(text.getvalue())
 
     def names(self) -> list[str]:
         """Return the columns but for the step."""
@@ -56,18 +56,18 @@ class History:
 
     def curve(self, name: str) -> tuple[list[int], list[float]]:
         """Return the steps and values of one column."""
-        have = [row for row in self.rows if name in row]
-        return [row["step"] for row in have], [row[name] for row in have]
+        rows = [row for row in self.rows if name in row]
+        return [row["step"] for row in rows], [row[name] for row in rows]
 
-    def best(self, wanted: Mapping | None = None, since: int = 0) -> tuple[str, int, float] | None:
+    def best(self, criterion: Mapping | None = None, since: int = 0) -> tuple[str, int, float] | None:
         """Return the name of a metric, the step after 0 where it was best and its value there.
 
         Args:
-            wanted: {"monitor": …, "mode": …} of a recipe's `fit.best`; when None the first that there is of those
-                that say best how good a run of its task is.
+            criterion: {"monitor": …, "mode": …} of a recipe's `fit.best`; when None the first of the task's `best`
+                columns that the history has.
             since: a step; earlier rows do not count.
         """
-        name = wanted["monitor"] if wanted else self._telling()
+        name = criterion["monitor"] if criterion else self._default_monitor()
         points = (
             [(step, value) for step, value in zip(*self.curve(name), strict=True) if step >= max(1, since)]
             if name
@@ -75,37 +75,37 @@ class History:
         )
         if not points:
             return None
-        sign = self._sign(name, wanted["mode"] if wanted else "auto")
+        sign = self._sign(name, criterion["mode"] if criterion else "auto")
         value, step = min((sign * value, step) for step, value in points)
         return name, step, sign * value
 
-    def _telling(self) -> str | None:
+    def _default_monitor(self) -> str | None:
         columns = self.task.best if self.task else TaskSpec.best
         return next((name for name in columns if name in self.names()), None)
 
     def _sign(self, name: str, mode: str) -> int:
         return -1 if mode_of(name, mode, self.task) == "max" else 1
 
-    def stops_early(self, watched: Mapping) -> str | None:
-        """Return why the run is to stop, in words; None where it is not.
+    def stops_early(self, settings: Mapping) -> str | None:
+        """Return in words why the run stops; None where it does not.
 
         Args:
-            watched: a recipe's `fit.early_stopping`; it means what keras.callbacks.EarlyStopping makes of it.
+            settings: a recipe's `fit.early_stopping`, with the meaning of keras.callbacks.EarlyStopping.
         """
-        name = watched["monitor"]
-        sign = self._sign(name, watched["mode"])
+        name = settings["monitor"]
+        sign = self._sign(name, settings["mode"])
         best, best_at, wait = math.inf, 0, 0
         # The row of step 0 is of no interval.
         for interval, row in enumerate(row for row in self.rows if row["step"]):
-            if name not in row or interval < watched["start_from_epoch"]:
+            if name not in row or interval < settings["start_from_epoch"]:
                 continue
             value, wait = sign * row[name], wait + 1
-            if value < best - watched["min_delta"]:
+            if value < best - settings["min_delta"]:
                 best, best_at = value, row["step"]
-                if watched["baseline"] is None or value < sign * watched["baseline"] - watched["min_delta"]:
+                if settings["baseline"] is None or value < sign * settings["baseline"] - settings["min_delta"]:
                     wait = 0
-            elif wait >= watched["patience"] and interval > 0:
-                return f"{name} is no better than {sign * best:.4g}, which it was at step {best_at}"
+            elif wait >= settings["patience"] and interval > 0:
+                return f"{name} has not improved on {sign * best:.4g} since step {best_at}"
         return None
 
 

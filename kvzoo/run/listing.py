@@ -1,4 +1,4 @@
-"""The runs of a folder: how far each is and its best figure. Needs no Keras."""
+"""The runs in a folder: their states and best figures. Needs no Keras."""
 
 import math
 import os
@@ -30,7 +30,7 @@ class Listed:
 
 
 def runs(folder: str | os.PathLike = "runs") -> list[Listed]:
-    """Return the runs that lie in a folder, the newest last.
+    """Return the runs in a folder, the newest last.
 
     Raises:
         InputError: there is no such folder.
@@ -38,8 +38,8 @@ def runs(folder: str | os.PathLike = "runs") -> list[Listed]:
     folder = Path(folder)
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder")
-    found = [path.parent for path in folder.glob(f"*/{LOCK}") if not path.parent.is_symlink()]
-    return sorted(map(_listed, found), key=lambda run: (run.path / LOCK).stat().st_mtime)
+    paths = [path.parent for path in folder.glob(f"*/{LOCK}") if not path.parent.is_symlink()]
+    return sorted(map(_listed, paths), key=lambda run: (run.path / LOCK).stat().st_mtime)
 
 
 def _listed(path: Path) -> Listed:

@@ -13,12 +13,12 @@ log = logging.getLogger("kvzoo")
 
 class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say nothing: a full disk is said by what stops the run."""
+        """Ignore errors: a full disk is reported by what stops the run."""
 
 
 @contextmanager
 def logged(run_folder: RunFolder):
-    """Write what is logged within to the run's log, and where nobody set logging up, to where `print` goes."""
+    """Write what is logged within to the run's log, and to stdout where logging is not configured."""
     with writing(run_folder.log):
         handler = _LogFile(run_folder.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -33,7 +33,7 @@ def logged(run_folder: RunFolder):
     try:
         yield
     except KvzooError as error:
-        # For the log file; the terminal is told by the command line.
+        # For the log file; the command line prints it to the terminal.
         log.debug("%s", error, exc_info=isinstance(error, WriteError))
         raise
     except BaseException:

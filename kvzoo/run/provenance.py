@@ -1,4 +1,4 @@
-"""Where a run comes from: the versions, the settings of the process and the data, as its lock file and its log tell."""
+"""Where a run comes from: versions, settings of the process and data, for its lock file and log."""
 
 import logging
 import platform
@@ -9,6 +9,7 @@ import keras
 import kvzoo
 from kvzoo import process
 from kvzoo.data.pipeline import Data
+from kvzoo.progress import plural
 from kvzoo.recipe.explain import explained_run
 from kvzoo.recipe.resolve import Recipe
 from kvzoo.recipe.text import dotted
@@ -19,7 +20,7 @@ SHOWN = 10  # skipped files named on the terminal; the log has all
 
 
 def provenance(recipe: Recipe, data: Data) -> dict:
-    """Return what a run's lock file says of the run, beside its recipe."""
+    """Return what a run's lock file records next to its recipe."""
     return {
         "recipe": recipe.name,
         "kvzoo": kvzoo.__version__,
@@ -60,13 +61,13 @@ def summary(data: Data) -> dict:
 
 
 def log_data(data: Data) -> None:
-    """Log what there is to train on, and what was skipped."""
+    """Log the size of the data, and what was skipped."""
     held_out = len(data.validation.videos) if data.validation else 0
     groups = len({v.group for v in data.training.videos})
     log.info(
-        "data: %d videos of %d groups to train on, %d held out, %d skipped",
-        len(data.training.videos),
-        groups,
+        "data: %s in %s for training, %d held out, %d skipped",
+        plural(len(data.training.videos), "video"),
+        plural(groups, "group"),
         held_out,
         len(data.skipped),
     )
@@ -75,4 +76,4 @@ def log_data(data: Data) -> None:
     for skipped in data.skipped[SHOWN:]:
         log.debug("skipped %s: %s", skipped.name, skipped.reason)
     if len(data.skipped) > SHOWN:
-        log.warning("skipped %d more; the log names them", len(data.skipped) - SHOWN)
+        log.warning("skipped %d more; see log.txt", len(data.skipped) - SHOWN)

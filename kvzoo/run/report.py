@@ -1,6 +1,6 @@
-"""report.html: what a run did and what came of it, on one page that needs no other file. Needs no Keras.
+"""report.html: a run and its results on one self-contained page. Needs no Keras.
 
-It is made of what lies in the run's folder, so that it can be made again at any time.
+It is made from the files of the run's folder, so that it can be made again at any time.
 """
 
 import base64
@@ -25,7 +25,7 @@ from kvzoo.run.folder import RunFolder, State, step_of, writing
 from kvzoo.run.history import History, metric_of, panels
 
 STEPS = 24  # samples on the slider at most
-PICTURES = 4_000_000  # characters of the slider's pictures; fewer steps are shown where they are more
+PICTURES = 4_000_000  # characters of the slider's images at most; beyond that fewer steps are shown
 MOVING = 2_000_000  # bytes of the moving sample
 SHAPE = 1.6  # width to height that clips are laid out to
 # What the lock file says of where a run was made, and what it is called.
@@ -40,12 +40,12 @@ PLACE = {
     "platform": "platform",
 }
 STATES = {
-    "running": "still running when this was written",
+    "running": "still in progress as of this report",
     "done": "done",
     "interrupted": "interrupted",
     "failed": "failed",
-    "killed": "cut: its process ended without a word",
-    "unknown": "of an older version of kvzoo, which did not note how runs end",
+    "killed": "interrupted: its process was killed",
+    "unknown": "from an older version of kvzoo, which did not record how runs end",
 }
 
 
@@ -71,7 +71,7 @@ def write_report(run: RunFolder) -> Path:
         spec=recipe.model_spec,
         task=history.task,
         state=state,
-        state_said=STATES[state.state],
+        state_in_words=STATES[state.state],
         when=time.strftime("%Y-%m-%d %H:%M", time.localtime(state.time)) if state.time else "",
         facts=_facts(state, history, timing),
         pictures=pictures,
@@ -85,8 +85,8 @@ def write_report(run: RunFolder) -> Path:
         costs=_costs(timing),
         values=[(dotted(keys), _text(value), at) for keys, value, at in explained_run(recipe)],
     )
-    with writing(run.report), written_whole(run.report) as beside:
-        beside.write_text(page, encoding="utf-8")
+    with writing(run.report), written_whole(run.report) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return run.report
 
 
@@ -101,10 +101,10 @@ def _is_whole(path: Path) -> bool:
 
 def _read(path: Path) -> dict:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _words(value) -> list[str]:
@@ -235,11 +235,11 @@ def _costs(timing: dict) -> list[tuple[str, str]]:
     """Return what the run cost, in words."""
     costs = []
     if timing.get("wall_s"):
-        costs.append(("wall time", f"{duration(timing['wall_s'])}, of all processes that trained it, all included"))
+        costs.append(("wall time", f"{duration(timing['wall_s'])}, over all processes that trained it"))
     if timing.get("step_s"):
-        costs.append(("time per step", f"{timing['step_s']:.3g} s, median of the intervals"))
+        costs.append(("time per step", f"{timing['step_s']:.3g} s, median over intervals"))
     if timing.get("waiting") is not None:
-        costs.append(("waiting for data", f"{timing['waiting']:.1%} of the time of the steps"))
+        costs.append(("waiting for data", f"{timing['waiting']:.1%} of the step time"))
     if timing.get("peak_memory_mb"):
         costs.append(("peak RAM", f"{timing['peak_memory_mb']:,.0f} MiB"))
     return costs

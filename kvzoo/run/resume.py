@@ -1,4 +1,4 @@
-"""What a run that is resumed may change, and what is checked before it trains on."""
+"""What a resumed run may change, and the checks before it continues."""
 
 import json
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def check_changes(run_folder: RunFolder, recipe: Recipe, record: dict, new_data:
     """Return each value that is not what it was at the checkpoint, before and now, by its keys.
 
     Raises:
-        InputError: one changed that no override asks for, or that a run cannot change.
+        InputError: a value changed without an override, or one that a run cannot change.
     """
     # A checkpoint of an older version has no recipe; the run's lock file then says how it was.
     before = record.get("recipe") or run_folder.recipe(check_paths=False).values
@@ -58,20 +58,20 @@ def check_changes(run_folder: RunFolder, recipe: Recipe, record: dict, new_data:
         message = f"{run_folder.path}: {change_in_words((keys, change))}"
         if not any(keys[: len(may)] == may for may in MAY_CHANGE):
             raise InputError(
-                f"{message}; a run goes on with what it began with; kvzoo fit {run_folder.path / LOCK} begins another"
+                f"{message}; this cannot change within a run; start a new one with: kvzoo fit {run_folder.path / LOCK}"
             )
-        if not (new_data and keys[0] == "data") and not _asked_for(recipe, keys):
-            raise InputError(f"{message}; if that is meant: -o {dotted(keys)}={json.dumps(change[1])}")
+        if not (new_data and keys[0] == "data") and not _is_override(recipe, keys):
+            raise InputError(f"{message}; to confirm: -o {dotted(keys)}={json.dumps(change[1])}")
     return changes
 
 
 def change_in_words(change: tuple[tuple[str, ...], tuple[Any, Any]]) -> str:
     """Return one of the changes, its keys and the values before and now, in words."""
     keys, (before, now) = change
-    return f"{dotted(keys)} is {json.dumps(now)}, and was {json.dumps(before)} when the run was cut"
+    return f"{dotted(keys)} is {json.dumps(now)}, but was {json.dumps(before)} when the run was interrupted"
 
 
-def _asked_for(recipe: Recipe, keys: tuple[str, ...]) -> bool:
+def _is_override(recipe: Recipe, keys: tuple[str, ...]) -> bool:
     """Return whether an override set a value, or the section that it is in or was in."""
     while keys and keys not in recipe.origins:
         keys = keys[:-1]
@@ -92,37 +92,37 @@ def changes_rates(changes: Changes) -> bool:
 def check_unfinished(
     run_folder: RunFolder, settings: Mapping, total: int | None, history: History, step: int, ended: bool
 ) -> None:
-    """Refuse a run that has nothing left to do; one that did not come to its end has, at its last step too."""
+    """Refuse a run that is finished; one that was interrupted at its last step still has its end to write."""
     if total and step > total - ended:
-        raise InputError(f"{run_folder.path}: done already, at step {step}; -o fit.steps=… trains on")
-    watched = ended and settings["early_stopping"]
-    # Within an interval it was not stopped, whatever its last row says.
+        raise InputError(f"{run_folder.path}: already finished at step {step}; use -o fit.steps=N to train longer")
+    early_stopping = ended and settings["early_stopping"]
+    # Early stopping happens at the end of an interval only.
     at_end = history.rows and history.rows[-1]["step"] == step
-    if watched and at_end and (why := history.stops_early(watched)):
+    if early_stopping and at_end and (why := history.stops_early(early_stopping)):
         raise InputError(
-            f"{run_folder.path}: stopped early at step {step}: {why}; -o fit.early_stopping=null trains on"
+            f"{run_folder.path}: stopped early at step {step}: {why}; use -o fit.early_stopping=null to continue"
         )
 
 
 def check_data(run_folder: RunFolder, recipe: Recipe, data: Data, new_data: bool) -> str:
-    """Return in words how the data is not what it was when the run began; "" where it is.
+    """Return in words how the data has changed since the run began; "" where it has not.
 
     Raises:
-        InputError: it is not, and may not be.
+        InputError: it has changed, and `new_data` is false.
     """
     before, now = recipe.lock.get("data"), fingerprint(data)
     if before == now:
         return ""
     message = (
-        f"the data changed since the run began ({_in_short(recipe.lock.get('videos', {}))} with fingerprint "
+        f"the data has changed since the run began ({_in_short(recipe.lock.get('videos', {}))} with fingerprint "
         f"{before}, now {_in_short(summary(data))} with {now})"
     )
     if not new_data:
-        raise InputError(f"{run_folder.path}: {message}; --new-data goes on with it")
+        raise InputError(f"{run_folder.path}: {message}; use --new-data to resume anyway")
     return message
 
 
 def _in_short(videos: Mapping) -> str:
     """Return a summary of the data in words."""
-    parts = [f"{part.get('videos')} videos {name}" for name, part in videos.items() if isinstance(part, dict)]
+    parts = [f"{part.get('videos')} {name.replace(' ', '-')} videos" for name, part in videos.items() if isinstance(part, dict)]
     return ", ".join(parts) or "unknown videos"

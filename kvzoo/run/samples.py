@@ -1,4 +1,4 @@
-"""Samples while training: what the task shows, on clips, or noise, that stay the same through a run."""
+"""Samples during training, from clips or noise that stay the same throughout a run."""
 
 from pathlib import Path
 

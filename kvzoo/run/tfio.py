@@ -30,21 +30,21 @@ def stream(clips: Clips, batch_size: int, seed: int, start: int = 0):
     Raises:
         InputError: another TensorFlow, another source than a store, or clips that are more than windows of it.
     """
-    if said := tfio_mismatch():
-        raise InputError(f"data.reader: {said}")
+    if problem := tfio_mismatch():
+        raise InputError(f"data.reader: {problem}")
     source, (frames, *size) = clips.source, clips.shapes[0]
     if not isinstance(source, Hdf5):
-        raise InputError("data.reader: tfio reads stores; data.source: hdf5 is wanted")
+        raise InputError("data.reader: tfio reads only stores (data.source: hdf5)")
     if tuple(size) != source.shape:
-        raise InputError(
-            f"data.reader: tfio gives frames as they are stored, {source.shape}; the model wants {tuple(size)}"
-        )
+        raise InputError(f"data.reader: tfio reads frames as stored, {source.shape}; the model requires {tuple(size)}")
     if type(clips.sampler) is not Window or clips.short != "drop" or clips.videos[0].times is not None:
-        raise InputError("data.reader: tfio reads windows; another sampler, fps and short want data.reader: native")
+        raise InputError(
+            "data.reader: tfio supports only the window sampler, without fps and short; use data.reader: native"
+        )
     import tensorflow as tf
     import tensorflow_io as tfio
 
-    log.warning("data.reader: tfio: a run that is resumed does not see the examples that it would have seen uncut")
+    log.warning("data.reader: tfio: a resumed run does not continue with the same examples")
     firsts = tf.constant([video.key for video in clips.videos], tf.int64)
     starts = tf.constant([video.frames - frames + 1 for video in clips.videos], tf.int64)
     labels = tf.constant([clips.classes.index(video.label) if clips.classes else 0 for video in clips.videos], tf.int32)
@@ -84,9 +84,9 @@ def fetch(address: str, target: Path) -> None:
     import tensorflow_io  # noqa: F401  registers the file systems
 
     files = tf.io.gfile
-    found = list(_below(files, address)) if address.startswith("s3://") and files.isdir(address) else [address]
+    addresses = list(_below(files, address)) if address.startswith("s3://") and files.isdir(address) else [address]
     # All keys are checked before anything is written.
-    places = {key: place(target, address, key) for key in found}
+    places = {key: place(target, address, key) for key in addresses}
     for key, file in places.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.is_file() and file.stat().st_size == files.stat(key).length:

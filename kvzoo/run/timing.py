@@ -50,8 +50,8 @@ class Timing:
 
     def pace(self) -> tuple[float, float] | None:
         """Return the mean seconds of the last steps, and the share of them that was waiting; None before there is one."""
-        taken, waited = self._steps[-LAST:], self._waits[-LAST:]
-        return (statistics.fmean(taken), sum(waited[-len(taken) :]) / (sum(taken) or 1.0)) if taken else None
+        steps, waits = self._steps[-LAST:], self._waits[-LAST:]
+        return (statistics.fmean(steps), sum(waits[-len(steps) :]) / (sum(steps) or 1.0)) if steps else None
 
     def interval(self) -> None:
         """Note the end of an interval."""

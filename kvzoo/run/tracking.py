@@ -1,4 +1,4 @@
-"""Where figures go beside history.csv: trackers that a recipe names under `track`."""
+"""Trackers that a recipe names under `track`, which write figures next to history.csv."""
 
 import math
 import time
@@ -20,7 +20,7 @@ def tracked(names: Sequence[str], folder: RunFolder, step: int, tests: Sequence[
     Args:
         names: of trackers: tensorboard.
         folder: of the run.
-        step: where the run begins or goes on; what was tracked behind it is made again.
+        step: where the run starts or resumes; what was tracked after it is overwritten.
         tests: names of the further test sets.
 
     Raises:
@@ -38,7 +38,7 @@ def _tensorboard(folder: RunFolder, step: int, tests: Sequence[str]) -> Iterator
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError:
-        raise InputError("track: tensorboard is not installed; pip install 'kvzoo[tensorboard]'") from None
+        raise InputError("track: tensorboard is not installed; use pip install 'kvzoo[tensorboard]'") from None
     path = folder.path / "tensorboard"
     with writing(path):
         writer = EventFileWriter(str(path))

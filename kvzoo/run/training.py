@@ -18,7 +18,7 @@ import keras
 from kvzoo.errors import Interrupted, TrainingFailed
 from kvzoo.files import writing, written_whole
 from kvzoo.run import checkpoint
-from kvzoo.run.folder import RunFolder
+from kvzoo.run.folder import RunFolder, checkpoints_in
 from kvzoo.run.history import History
 from kvzoo.run.progress import Progress
 from kvzoo.run.timing import Timing
@@ -219,7 +219,7 @@ class Loop(keras.callbacks.Callback):
 
     def keep_best(self) -> None:
         """Keep this step's checkpoint and network as the best ones."""
-        checkpoint.keep_best(checkpoint.found(self.folder.checkpoints)[-1])
+        checkpoint.keep_best(checkpoints_in(self.folder.checkpoints)[-1])
         with writing(self.folder.best), written_whole(self.folder.best) as temporary:
             shutil.copyfile(self.folder.model, temporary)
 
@@ -239,8 +239,8 @@ class Loop(keras.callbacks.Callback):
 
     def stop_early(self) -> None:
         """Stop where the last row of history is the one too many for `fit.early_stopping`."""
-        if watched := self.settings["early_stopping"]:
-            self.stopped = self.history.stops_early(watched) or ""
+        if early_stopping := self.settings["early_stopping"]:
+            self.stopped = self.history.stops_early(early_stopping) or ""
         if self.stopped:
             self.model.stop_training = True
 
@@ -261,7 +261,7 @@ class Loop(keras.callbacks.Callback):
             )
 
     def _explain_nan(self, name: str, value: float, step: int) -> str:
-        saved = checkpoint.found(self.folder.checkpoints)
+        saved = checkpoints_in(self.folder.checkpoints)
         good = f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
         return f"{name} is {value} at step {step}; {good}"
 

@@ -106,7 +106,7 @@ class Task:
             model: of this task.
             shown: what to show, the same through the whole run.
         """
-        raise NotImplementedError(f"the task {self.spec.name} draws no samples")
+        raise NotImplementedError(f"the task {self.spec.name} cannot draw samples")
 
     # Evaluation
 
@@ -120,7 +120,7 @@ class Task:
             clips: the part of the data that the examples are of.
             examples: read in batches; holding them all takes too much memory.
             batch_size: the run's.
-            asked: what the evaluation was asked beside.
+            asked: options of the evaluation.
 
         Returns:
             The figures that the spec declares.

@@ -1,4 +1,4 @@
-"""Classification: a clip is told to be of one of some classes."""
+"""Classification of clips."""
 
 import keras
 import numpy as np
@@ -10,10 +10,10 @@ from kvzoo.tasks.samples import Drawn, Shown
 
 
 class Classification(Task):
-    """Metrics of plugins are given (probabilities float64 (N, K), classes int (N,))."""
+    """Metrics of plugins receive (probabilities float64 (N, K), classes int (N,))."""
 
     def draw(self, model, shown):
-        """The middle frame of each clip, with what the clip is taken for."""
+        """Draw the middle frame of each clip, captioned with its prediction."""
         from kvzoo.media.plots import write_captioned
 
         captions = captions_of(model, shown)
@@ -21,7 +21,7 @@ class Classification(Task):
         return Drawn({".png": lambda path: write_captioned(path, frames, captions)})
 
     def evaluate(self, model, clips, examples, batch_size, asked):
-        """How often the class is told right."""
+        """Measure the accuracy and cross-entropy."""
         from sklearn.metrics import balanced_accuracy_score, log_loss
 
         extra = ExtraMetrics(self.spec)
@@ -43,15 +43,15 @@ class Classification(Task):
 
 
 def captions_of(model, shown: Shown) -> list[str]:
-    """Return what each clip is taken for and how surely, and its class where that is another."""
+    """Return each clip's predicted class and its probability, and the true class where it differs."""
     # A few clips do not pay for the tracing of a graph, which would keep the first step waiting for seconds.
     eagerly = keras.backend.backend() == "tensorflow"
     logits = model(shown.clips, training=False) if eagerly else model.predict_on_batch(shown.clips)
     captions = []
     for label, probabilities in zip(shown.labels, to_probabilities(logits), strict=True):
-        taken = int(probabilities.argmax())
-        right = "" if taken == label else f"\nis {shown.classes[label]}"
-        captions.append(f"{shown.classes[taken]} {probabilities[taken]:.0%}{right}")
+        predicted = int(probabilities.argmax())
+        correction = "" if predicted == label else f"\nis {shown.classes[label]}"
+        captions.append(f"{shown.classes[predicted]} {probabilities[predicted]:.0%}{correction}")
     return captions
 
 

@@ -1,4 +1,4 @@
-"""Generation: noise, a label or an image becomes a clip like those of the data."""
+"""Generation of clips from noise, a label or an image."""
 
 import os
 
@@ -17,14 +17,14 @@ MOVES = 0.1  # of values 0..1, mean of channels
 
 
 class Generation(Task):
-    """Nothing here is compared example by example, so metrics of plugins are not included."""
+    """Clips are not compared one by one, so metrics of plugins are not included."""
 
     repeatable = False
 
     def draw(self, model, shown):
-        """Clips of the same noise, labels or images through the whole run, and beneath each what it is made of."""
-        made = parts_of(model, shown)
-        names, rows = [*made], [to_frames(part, len(made["clip"][0])) for part in made.values()]
+        """Draw clips from fixed noise, labels or images, each above its parts."""
+        parts = parts_of(model, shown)
+        names, rows = [*parts], [to_frames(part, len(parts["clip"][0])) for part in parts.values()]
         if "image" in (x.name for x in model.network.inputs):
             names.insert(0, "image")
             rows.insert(0, np.repeat(shown.clips[: len(rows[0]), :1], len(rows[0][0]), axis=1))
@@ -34,7 +34,7 @@ class Generation(Task):
         picture = stack(strips, axis=0, gap=GAP)
         columns = [np.concatenate([part[i] for part in rows], axis=1) for i in range(len(rows[0]))]
         moving = stack(columns, axis=2)
-        real, clips = shown.clips / 255.0, (made["clip"] + 1) / 2
+        real, clips = shown.clips / 255.0, (parts["clip"] + 1) / 2
         return Drawn(
             {
                 ".png": lambda path: write_png(path, picture, note),
@@ -44,17 +44,17 @@ class Generation(Task):
         )
 
     def evaluate(self, model, clips, examples, batch_size, asked):
-        """How near generated clips are to real ones, how varied, and where they move."""
+        """Measure the distance of generated clips to real ones, their diversity, and their masks."""
         from kvzoo.tasks.frozen_features import BATCH, FrozenFeatures
 
         judge = None if asked.judge is None else _Judge(asked.judge, model.clip_shape)
         frames, image_size, *_ = model.clip_shape
         features = FrozenFeatures(frames, image_size)
-        # Of the real clips what counts is kept: features, first frames, labels.
+        # Only the features, first frames and labels of real clips stay in memory.
         rows = [(features(clips), clips[:, 0].copy(), *labels) for clips, *labels in examples.batches(BATCH)]
         real, images, *labels = (np.concatenate(parts) for parts in zip(*rows, strict=True))
         if len(real) < 4:
-            raise InputError(f"evaluate: at least 4 real clips are wanted, two for each half. Received: {len(real)}")
+            raise InputError(f"evaluate: at least 4 real clips are required, two for each half. Received: {len(real)}")
         # Fixed halves of the real clips, of equal size; what is generated is as many as one of them.
         order = np.random.default_rng(0).permutation(len(real))
         count = len(order) // 2
@@ -81,7 +81,7 @@ class Generation(Task):
             if judge and labels:
                 agreed += (judge(fake_clips) == labels[0][order[at]]).sum()
         fake = np.concatenate(generated)
-        # Against the half whose labels and images it was given none of.
+        # Against the half whose labels and images were not used as inputs.
         metrics = {
             "frechet_distance": frechet_distance(fake, second),
             "real_frechet_distance": frechet_distance(first, second),
@@ -172,11 +172,11 @@ class _Judge:
         own = self._model.clip_shape
         self._grey = shape[-1] == 1 and own[-1] == 3
         if own[-1] == 1 and shape[-1] == 3:
-            raise InputError(f"--judge {run}: takes grey clips, these are in colour")
+            raise InputError(f"--judge {run}: supports only grey clips; these are in colour")
         if own[:-1] != shape[:-1]:
-            raise InputError(f"--judge {run}: takes clips {own}. Received: {shape}")
+            raise InputError(f"--judge {run}: requires clips of shape {own}. Received: {shape}")
 
     def __call__(self, clips):
-        """Return the classes (N,) that clips uint8 (N, T, H, W, C) are taken for."""
+        """Return the predicted classes (N,) of clips uint8 (N, T, H, W, C)."""
         clips = clips.repeat(3, axis=-1) if self._grey else clips
         return np.asarray(self._model.predict_on_batch(clips)).argmax(1)

@@ -1,4 +1,4 @@
-"""What an evaluation can be asked, and what a task's returns. Standard library only."""
+"""Options and results of an evaluation. Standard library only."""
 
 import os
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Asked:
-    """What an evaluation of a generator can be asked.
+    """Options for evaluating a generator.
 
     Attributes:
         seed: of the noise.

@@ -1,4 +1,4 @@
-"""Reconstruction: a clip comes back as it was. Its figures are in kvzoo/catalog.py, as every task's."""
+"""Reconstruction of the input clip. Its figures are in kvzoo/catalog.py, like those of every task."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from kvzoo.tasks.samples import ERROR, GAP, Drawn, error_of
 
 
 class Reconstruction(Task):
-    """Metrics of plugins are given (output, input), float64 (N, T, H, W, C) in 0..1, the output not clipped."""
+    """Metrics of plugins receive (output, input), float64 (N, T, H, W, C) in 0..1, the output not clipped."""
 
     def draw(self, model, shown):
         """Input above, reconstruction below it, its error below that."""
@@ -29,7 +29,7 @@ class Reconstruction(Task):
         )
 
     def evaluate(self, model, clips, examples, batch_size, asked):
-        """How near the output is to the input, and how sharp."""
+        """Measure the error and sharpness of the output."""
         values: dict[str, list] = {"mse": [], "psnr": [], "ssim": [], "sharpness": [], "input_sharpness": []}
         extra = ExtraMetrics(self.spec)
         for batch, *_ in examples.batches(batch_size):
@@ -43,8 +43,8 @@ class Reconstruction(Task):
             extra.add(output, target)
         metrics = {name: float(np.concatenate(parts).mean()) for name, parts in values.items()}
         # Of the means: a frame without any detail has no ratio of its own.
-        wanted = metrics["input_sharpness"]
-        metrics["sharpness_ratio"] = metrics["sharpness"] / wanted if wanted else float("nan")
+        sharpness = metrics["input_sharpness"]
+        metrics["sharpness_ratio"] = metrics["sharpness"] / sharpness if sharpness else float("nan")
         conditions = {"value_range": "0 to 1, the model's output neither clipped nor rounded"}
         return Measured(metrics | extra.means(), conditions)
 

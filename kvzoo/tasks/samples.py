@@ -24,7 +24,7 @@ class Shown:
         clips: uint8 (N, T, H, W, C), the first clip of each.
         labels: int32 (N,), indices of `classes`; None where examples carry no class.
         classes: their names.
-        fps: frames a second.
+        fps: frames per second.
         targets: uint8 (N, m, H, W, C'), the second clip; None where there is one only.
         times: of the frames of each clip, counted from the first of all.
     """
@@ -52,16 +52,16 @@ class Drawn:
 
 def fixed_clips(clips: Clips) -> Shown:
     """Return up to COUNT clips of different videos, groups and labels taking turns."""
-    seen, chosen = set(), []
+    known, indices = set(), []
     # A video of a new group and label first, then one of a new label, then any.
     for facets in (("group", "label"), ("label",), ("name",)):
         for i, video in enumerate(clips.videos):
             marks = {(facet, getattr(video, facet)) for facet in facets}
-            if not marks & seen and i not in chosen:
-                chosen.append(i)
-                seen |= {(facet, getattr(video, facet)) for facet in ("group", "label", "name")}
+            if not marks & known and i not in indices:
+                indices.append(i)
+                known |= {(facet, getattr(video, facet)) for facet in ("group", "label", "name")}
     out = []
-    for i in chosen:
+    for i in indices:
         plans = clips.sampler.cover(clips.length(clips.videos[i]))
         try:
             # The middle of a video: actions are under way there.

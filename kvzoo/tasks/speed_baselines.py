@@ -1,4 +1,4 @@
-"""What tells sped-up clips from normal ones without a network: logistic regressions on three simple features.
+"""Baselines that tell sped-up clips from normal ones: logistic regressions on three simple features.
 
     mean_frame          the clip's mean frame, grey, 16x16: what it looks like, without motion; near chance on pairs
     frame_difference    mean absolute difference of a frame and the next one

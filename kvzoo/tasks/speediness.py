@@ -1,4 +1,4 @@
-"""Speediness: a clip at twice its speed is told from the same one at its own (SpeedNet, Benaim et al., CVPR 2020)."""
+"""Speediness: tell sped-up clips from clips at normal speed (SpeedNet, Benaim et al., CVPR 2020)."""
 
 import numpy as np
 
@@ -9,14 +9,14 @@ from kvzoo.tasks.measured import Measured
 from kvzoo.tasks.samples import Drawn
 from kvzoo.tasks.speed_baselines import Features, accuracies
 
-FRAMES = 5  # that show how a clip goes on
+FRAMES = 5  # shown of each clip
 
 
 class Speediness(Classification):
-    """Metrics of plugins are given (probabilities of being sped up (N,), labels int (N,)); pairs follow each other."""
+    """Metrics of plugins receive (probabilities of being sped up (N,), labels int (N,)); pairs follow each other."""
 
     def draw(self, model, shown):
-        """The course of each clip, with what it is taken for."""
+        """Draw frames over the course of each clip, captioned with its prediction."""
         from kvzoo.media.plots import write_captioned
 
         captions = captions_of(model, shown)
@@ -30,7 +30,7 @@ class Speediness(Classification):
         )
 
     def evaluate(self, model, clips, examples, batch_size, asked):
-        """Whether clips are told from the same ones at twice the speed; pairs lie one after the other."""
+        """Measure how well sped-up clips are told from normal ones; pairs follow each other."""
         from sklearn.metrics import log_loss
 
         extra = ExtraMetrics(self.spec)

@@ -1,4 +1,4 @@
-"""Translation: frames become other frames, as those between two or those that follow."""
+"""Translation of input frames to target frames, such as those between two or those that follow."""
 
 import numpy as np
 
@@ -10,11 +10,11 @@ from kvzoo.tasks.base import ExtraMetrics, Task, check_shape
 from kvzoo.tasks.measured import Measured
 from kvzoo.tasks.samples import ERROR, Drawn, error_of, to_colour
 
-GAP = 8  # pixels between the examples of a picture
+GAP = 8  # pixels between the examples of an image
 
 
 class Translation(Task):
-    """Metrics of plugins are given (output, target), float64 (N, m, H, W, C) in 0..1, the output not clipped."""
+    """Metrics of plugins receive (output, target), float64 (N, m, H, W, C) in 0..1, the output not clipped."""
 
     def draw(self, model, shown):
         """Inputs, prediction, target and its error, one below the other; the picture has a column for each time."""
@@ -58,7 +58,7 @@ class Translation(Task):
         )
 
     def evaluate(self, model, clips, examples, batch_size, asked):
-        """How near the frames that are made are to the true ones, beside the trivial baselines."""
+        """Measure the output frames against the targets, next to the trivial baselines."""
         input_times, target_times = clips.times()
         trivial = baselines(input_times, target_times)
         parts: dict[tuple[str, str], list] = {}
@@ -66,12 +66,14 @@ class Translation(Task):
         for inputs, targets in examples.batches(batch_size):
             output = (np.asarray(model.predict_on_batch(inputs), np.float64) + 1.0) / 2.0
             truth = targets / 255.0
-            alike = _with_channels(inputs / 255.0, targets.shape[-1])
-            made = {"model": output}
-            made |= {name: baseline(alike, input_times, target_times) for name, baseline in trivial.items()}
+            inputs_alike = _with_channels(inputs / 255.0, targets.shape[-1])
+            predictions = {"model": output}
+            predictions |= {
+                name: baseline(inputs_alike, input_times, target_times) for name, baseline in trivial.items()
+            }
             extra.add(output, truth)
             parts.setdefault(("target", "sharpness"), []).append(quality.sharpness(truth))
-            for name, frames in made.items():
+            for name, frames in predictions.items():
                 # Of each frame by itself, as papers on interpolation have it.
                 single, true_single = (x.reshape(-1, 1, *x.shape[2:]) for x in (frames, truth))
                 psnr = quality.psnr(single, true_single).reshape(frames.shape[:2])
@@ -105,8 +107,8 @@ class Translation(Task):
         config = model.config
         size, channels = config.get("image_size"), config.get("channels")
         check_shape(model, "an input", inputs, (config.get("frames_in"), size, size, channels))
-        made = config.get("channels_out") or (None if "channels_out" in config else channels)
-        check_shape(model, "the output", output, (2, config.get("frames_out"), size, size, made))
+        channels_out = config.get("channels_out") or (None if "channels_out" in config else channels)
+        check_shape(model, "the output", output, (2, config.get("frames_out"), size, size, channels_out))
 
 
 def _with_channels(clips, channels: int):

@@ -1,4 +1,4 @@
-"""The battery: what must hold for any model, ours and others', at its tiny configuration.
+"""The battery: tests that every model must pass, built-in or of a plugin, at its tiny configuration.
 
 In a test file, one line:
 
@@ -10,24 +10,24 @@ From the command line: `kvzoo plugin check my_model`. Importing this module impo
 from collections.abc import Mapping
 
 ROWS = {
-    "spec": "the spec is true: options are the builder's, layers and losses that it names are there",
-    "parameters": "trainable parameters at the defaults are those of the spec",
+    "spec": "the spec is correct: its options are the builder's, its layers and losses exist",
+    "parameters": "the number of trainable parameters at the defaults is that of the spec",
     "shape": "shapes follow frames and image_size, and a clip's output does not depend on its batch",
     "finite": "outputs are finite, also for black and white clips; clips are within -1..1",
-    "range": "uint8 0..255 and float -1..1 are the same to it, and it trains on both",
-    "gradients": "every trainable weight moves in training",
-    "loss": "the loss falls on one repeated batch",
-    "causal": "where the spec says causal, output t depends on inputs up to t only",
-    "config": "spec and configuration survive JSON, and build the same network again",
+    "range": "uint8 0..255 and float -1..1 are equivalent, and it trains on both",
+    "gradients": "every trainable weight changes in training",
+    "loss": "the loss decreases on one repeated batch",
+    "causal": "if the spec says causal, output t depends only on inputs up to t",
+    "config": "spec and configuration survive JSON and rebuild the same network",
     "precision": "it trains in mixed precision",
-    "resume": "cut and restored from a checkpoint it ends at the same bits",
-    "save": "the saved network loads in a fresh process and answers the same",
-    "backends": "the same weights give the same outputs and losses on every backend that is installed",
+    "resume": "training resumes bit-exactly from a checkpoint",
+    "save": "the saved network loads in a fresh process and returns the same outputs",
+    "backends": "the same weights give the same losses on every installed backend",
 }
 
 
 def battery(*names: str, stock_keras: bool = False, marks: Mapping | None = None):
-    """Return a test function for pytest: a test for each model and each of ROWS.
+    """Return a pytest function with a test for each model and each of ROWS.
 
     Processes that rows need are shared by all models of one battery.
 
@@ -37,7 +37,7 @@ def battery(*names: str, stock_keras: bool = False, marks: Mapping | None = None
         marks: pytest marks by row, such as {"backends": pytest.mark.slow}.
 
     Raises:
-        ValueError: no name is given, or a mark is for no row.
+        ValueError: no names, or a mark for an unknown row.
     """
     import pytest
 
@@ -52,8 +52,10 @@ def battery(*names: str, stock_keras: bool = False, marks: Mapping | None = None
         from kvzoo.testing.rows import Battery, NotHere
 
         if not shared:
-            chosen = [i.callspec.params["name"] for i in request.session.items if getattr(i, "function", None) is test]
-            shared.append(Battery(*dict.fromkeys(chosen)))
+            requested = [
+                i.callspec.params["name"] for i in request.session.items if getattr(i, "function", None) is test
+            ]
+            shared.append(Battery(*dict.fromkeys(requested)))
         try:
             remark = shared[0].run(name, row)
         except NotHere as reason:

@@ -1,6 +1,6 @@
-"""What a model costs: build, first step, training step, forward pass, memory, next to what the machine's matrix product can do.
+"""Benchmark of models: build, first step, training step, forward pass and memory, relative to the machine's matrix rate.
 
-Each model is measured in a process of its own, at the size and batch of its recipe, on examples that lie in memory.
+Each model is measured in a process of its own, at the size and batch of its recipe, on examples in memory.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ PASSES = {"adversarial": (3, 9), "conditional": (3, 9)}
 
 @dataclass(frozen=True)
 class Cost:
-    """A row of `kvzoo bench`: what a model costs, and under which conditions.
+    """A row of `kvzoo bench`: the cost of a model, and the conditions.
 
     Attributes:
         model: its name.
@@ -85,18 +85,18 @@ def measure_in_process(name: str, recipe: Path | None = None) -> Cost:
         InputError: the model cannot be measured; the message is the last line of what its process printed.
     """
     command = [sys.executable, "-m", "kvzoo.testing.bench", name, *([str(recipe)] if recipe else [])]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise InputError(f"bench: {name}: {lines[-1] if lines else f'its process ended with code {done.returncode}'}")
-    return Cost(**json.loads(done.stdout.splitlines()[-1]))
+    worker = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if worker.returncode:
+        lines = [line for line in worker.stderr.splitlines() if line.strip()]
+        raise InputError(f"bench: {name}: {lines[-1] if lines else f'its process ended with code {worker.returncode}'}")
+    return Cost(**json.loads(worker.stdout.splitlines()[-1]))
 
 
 def recipe_of(name: str) -> Path | None:
     """Return the shipped recipe that trains a model at a size for a CPU: the one of its name, else the first."""
-    theirs = [f for f in shipped_recipes() if load(f, check_paths=False)["model"]["name"] == name]
-    theirs = [f for f in theirs if not f.stem.endswith("_paper")]
-    return next((f for f in theirs if f.stem == name), theirs[0] if theirs else None)
+    files = [f for f in shipped_recipes() if load(f, check_paths=False)["model"]["name"] == name]
+    files = [f for f in files if not f.stem.endswith("_paper")]
+    return next((f for f in files if f.stem == name), files[0] if files else None)
 
 
 def measure(name: str, recipe: Recipe | None) -> Cost:
@@ -124,8 +124,8 @@ def measure(name: str, recipe: Recipe | None) -> Cost:
     packed = keras.tree.pack_sequence_as(predict.input, inputs)
     _, forward_s = _timed(lambda: predict.predict_on_batch(packed))
 
-    counted = {part: macs(each, model.clip_shape) for part, each in networks_of(model).items()}
-    main, discriminators = counted.pop("network"), sum(counted.values())
+    counts = {part: macs(each, model.clip_shape) for part, each in networks_of(model).items()}
+    main, discriminators = counts.pop("network"), sum(counts.values())
     passes, of_discriminators = PASSES.get(spec.loss, (3, 0))
     backend = keras.backend.backend()
     conditions = {setting.name: setting.value for setting in process.prepare()}
@@ -194,7 +194,7 @@ def macs(network, clip_shape: tuple[int, ...]) -> int:
     # A copy whose layers note what they are called with; its weights are not read.
     copy = keras.models.clone_model(network)
 
-    def noted(layer, call):
+    def recording(layer, call):
         def call_and_note(*args, **options):
             out = call(*args, **options)
             # A recurrent layer may return its states as well.
@@ -206,10 +206,10 @@ def macs(network, clip_shape: tuple[int, ...]) -> int:
 
     for layer in _leaves(copy):
         if hasattr(layer, "kernel") or isinstance(layer, keras.layers.RNN):
-            layer.call = noted(layer, layer.call)
+            layer.call = recording(layer, layer.call)
     examples = [np.zeros((1, *(clip_shape if None in x.shape[1:] else x.shape[1:])), x.dtype) for x in copy.inputs]
     copy(keras.tree.pack_sequence_as(copy.input, examples), training=False)
-    return sum(_macs_of(layer, taken, returned) for layer, taken, returned in shapes)
+    return sum(_macs_of(layer, shape_in, shape_out) for layer, shape_in, shape_out in shapes)
 
 
 def _leaves(layer):
@@ -222,18 +222,18 @@ def _leaves(layer):
             yield from _leaves(each)
 
 
-def _macs_of(layer, taken: tuple, returned: tuple) -> int:
+def _macs_of(layer, shape_in: tuple, shape_out: tuple) -> int:
     import keras
 
     if isinstance(layer, keras.layers.RNN):
         cell = layer.cell
-        return math.prod(taken[:2]) * (math.prod(cell.kernel.shape) + math.prod(cell.recurrent_kernel.shape))
+        return math.prod(shape_in[:2]) * (math.prod(cell.kernel.shape) + math.prod(cell.recurrent_kernel.shape))
     if "Conv" in type(layer).__name__ and hasattr(layer, "kernel"):
         # A transposed convolution multiplies each value that it takes by the whole kernel, another each that it returns.
-        places = taken if "Transpose" in type(layer).__name__ else returned
+        places = shape_in if "Transpose" in type(layer).__name__ else shape_out
         return math.prod(places[:-1]) * math.prod(layer.kernel.shape)
     if isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense)):
-        return math.prod(taken[:-1]) * math.prod(layer.kernel.shape)
+        return math.prod(shape_in[:-1]) * math.prod(layer.kernel.shape)
     return 0
 
 

@@ -25,7 +25,7 @@ def installed_backends() -> list[str]:
 
 
 class Fresh:
-    """What fresh processes make of some models.
+    """Results of some models in fresh processes.
 
     Args:
         names: registered models.
@@ -49,18 +49,18 @@ class Fresh:
             Exception: as it was raised here.
             AssertionError: the process did not get to it.
         """
-        seen = self._seen[name]
-        if isinstance(seen, Exception):
-            raise seen
+        prepared = self._prepared[name]
+        if isinstance(prepared, Exception):
+            raise prepared
         if backend not in self._ended:
             self._start({backend, *together} - set(self._ended))
         folder = self._folder_of(name)
-        said = folder / f"{backend}.json"
-        assert said.is_file(), f"the process on {backend} ended before it was done: {self._ended[backend]}"
-        got = json.loads(said.read_text())
-        if "error" not in got["loaded"]:
-            got["loaded"]["output"] = np.load(folder / f"{backend}.npy")
-        return seen, got
+        file = folder / f"{backend}.json"
+        assert file.is_file(), f"the process on {backend} ended before it was done: {self._ended[backend]}"
+        results = json.loads(file.read_text())
+        if "error" not in results["loaded"]:
+            results["loaded"]["output"] = np.load(folder / f"{backend}.npy")
+        return prepared, results
 
     @functools.cached_property
     def _folder(self) -> tempfile.TemporaryDirectory:
@@ -70,22 +70,22 @@ class Fresh:
         return Path(self._folder.name) / str(self._names.index(name))
 
     @functools.cached_property
-    def _seen(self) -> dict[str, dict | Exception]:
-        seen: dict[str, dict | Exception] = {}
+    def _prepared(self) -> dict[str, dict | Exception]:
+        prepared: dict[str, dict | Exception] = {}
         for name in self._names:
             folder = self._folder_of(name)
             folder.mkdir()
             try:
-                seen[name] = self._prepare(name, folder)
+                prepared[name] = self._prepare(name, folder)
             except Exception as error:
-                seen[name] = error
-        return seen
+                prepared[name] = error
+        return prepared
 
     def _start(self, backends: set[str]) -> None:
         jobs = [
             {"name": name, "folder": str(self._folder_of(name)), "builder": catalog.MODELS.get(name).builder}
-            for name, seen in self._seen.items()
-            if not isinstance(seen, Exception)
+            for name, prepared in self._prepared.items()
+            if not isinstance(prepared, Exception)
         ]
         # What was registered from code is not known elsewhere.
         registered = [
@@ -120,4 +120,4 @@ class Fresh:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                self._ended[backend] = f"it took longer than {SECONDS} s a model"
+                self._ended[backend] = f"it took longer than {SECONDS} s per model"

@@ -43,7 +43,7 @@ def _noise(stddev: float):
 
 def _dropped(rate: float):
     def call(x, training=False):
-        kept = (np.random.default_rng(1).random((1, *x.shape[1:])) >= rate).astype("float32") / (1.0 - rate)
-        return x * keras.ops.convert_to_tensor(kept) if training else x
+        mask = (np.random.default_rng(1).random((1, *x.shape[1:])) >= rate).astype("float32") / (1.0 - rate)
+        return x * keras.ops.convert_to_tensor(mask) if training else x
 
     return call

@@ -80,9 +80,9 @@ class Battery:
             except NotHere as reason:
                 yield Result(row, "skipped", str(reason))
             except (Exception, SystemExit) as error:
-                said = " ".join(str(error).split()) or "no message"
+                message = " ".join(str(error).split()) or "no message"
                 kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-                yield Result(row, "failed", f"{kind}{said}"[:300], traceback.format_exc())
+                yield Result(row, "failed", f"{kind}{message}"[:300], traceback.format_exc())
 
 
 # What is put in
@@ -183,17 +183,17 @@ def _spec(name: str) -> None:
     assert not unknown, f"tiny: {', '.join(sorted(unknown))}: no such option"
     model = tiny(name)
     layers = {layer.name for layer in model.network.layers}
-    for what, wanted in (("feature_layer", spec.feature_layer), ("map_layer", spec.map_layer)):
-        assert wanted is None or wanted in layers, f"{what}: the network has no layer {wanted!r}"
-    for wanted in spec.maps:
-        assert wanted in layers, f"maps: the network has no layer {wanted!r}"
+    for what, layer in (("feature_layer", spec.feature_layer), ("map_layer", spec.map_layer)):
+        assert layer is None or layer in layers, f"{what}: the network has no layer {layer!r}"
+    for layer in spec.maps:
+        assert layer in layers, f"maps: the network has no layer {layer!r}"
 
 
 def _parameters(name: str) -> None:
     spec = catalog.MODELS.get(name)
     networks = networks_of(kvzoo.get(name, compile=False))
-    counted = {part: sum(math.prod(v.shape) for v in n.trainable_variables) for part, n in networks.items()}
-    assert counted == dict(spec.parameters), f"counted {counted}; the spec says {dict(spec.parameters)}"
+    counts = {part: sum(math.prod(v.shape) for v in n.trainable_variables) for part, n in networks.items()}
+    assert counts == dict(spec.parameters), f"counted {counts}; the spec says {dict(spec.parameters)}"
 
 
 def _shape(name: str) -> str | None:
@@ -206,7 +206,7 @@ def _shape(name: str) -> str | None:
     for key in sizes:
         for size in _other_sizes(spec.options[key], model.config[key]):
             _follows(tiny(name, **{key: size}))
-    return None if sizes else "no options frames and image_size: seen at one size only"
+    return None if sizes else "no options frames and image_size: tested at one size only"
 
 
 def _other_sizes(option: Option, at: int) -> list[int]:
@@ -228,10 +228,10 @@ def _finite(name: str) -> None:
     model = tiny(name)
     inputs = inputs_for(model)
     flat = {"black": -1.0, "grey": 0.0, "white": 1.0}
-    tried = {"noise": inputs}
-    tried |= {k: [x if x.dtype.kind in "iu" else np.full_like(x, v) for x in inputs] for k, v in flat.items()}
-    for what, given in tried.items():
-        out = _predict(model.network, given)
+    cases = {"noise": inputs}
+    cases |= {k: [x if x.dtype.kind in "iu" else np.full_like(x, v) for x in inputs] for k, v in flat.items()}
+    for what, arrays in cases.items():
+        out = _predict(model.network, arrays)
         bad = int(out.size - np.isfinite(out).sum())
         assert not bad, f"{bad} of {out.size} outputs for {what} are not finite"
         if out.ndim == 5:
@@ -241,12 +241,12 @@ def _finite(name: str) -> None:
 
 def _range(name: str) -> None:
     model = tiny(name)
-    given = examples_for(model)
-    scaled = tuple(x.astype("float32") / 127.5 - 1 if x.dtype == np.uint8 else x for x in given)
+    integers = examples_for(model)
+    scaled = tuple(x.astype("float32") / 127.5 - 1 if x.dtype == np.uint8 else x for x in integers)
     if task_of(model).repeatable:
-        a, b = (loss_of(model.evaluate(*x, verbose=0, return_dict=True)) for x in (given, scaled))
+        a, b = (loss_of(model.evaluate(*x, verbose=0, return_dict=True)) for x in (integers, scaled))
         assert math.isclose(a, b, rel_tol=1e-5), f"the loss on uint8 is {a:.6g}, on the same values as float {b:.6g}"
-    for examples in (given, scaled):
+    for examples in (integers, scaled):
         loss = loss_of(model.fit(*examples, verbose=0).history)
         assert np.isfinite(loss).all(), f"the loss after a step on {examples[0].dtype} is {loss}"
 
@@ -274,18 +274,18 @@ def _gradients(name: str) -> None:
 
 def _loss(name: str) -> None:
     if catalog.MODELS.get(name).discriminators:
-        raise NotHere("a game of several players has no loss that must fall")
+        raise NotHere("adversarial losses need not decrease")
     keras.utils.set_random_seed(0)
     model = tiny(name, compile=False)
     zoo.compile_model(model, {"name": "adam", "learning_rate": 3e-3}, 0.0)
     # Batch norms deep in a tiny network have little but the batch to count on.
     first, last = task_of(model).overfit(model, examples_for(model, 8))
-    assert last < 0.8 * first, f"{first:.4g} at first, {last:.4g} after 60 steps; under 80 % is wanted"
+    assert last < 0.8 * first, f"{first:.4g} at first, {last:.4g} after 60 steps; must fall below 80 %"
 
 
 def _causal(name: str) -> None:
     if not catalog.MODELS.get(name).causal:
-        raise NotHere("its spec does not say causal")
+        raise NotHere("not causal by its spec")
     keras.utils.set_random_seed(0)
     model = tiny(name)
     network = model.network
@@ -303,7 +303,7 @@ def _causal(name: str) -> None:
 
 def _config(name: str) -> None:
     model, spec = tiny(name), catalog.MODELS.get(name)
-    assert type(spec).from_json(json.loads(json.dumps(spec.to_json()))) == spec, "the spec is another one after JSON"
+    assert type(spec).from_json(json.loads(json.dumps(spec.to_json()))) == spec, "the spec changes in JSON"
     config = json.loads(json.dumps(model.config))
     again = kvzoo.get(name, **config)
     changed = [key for key in model.config if again.config.get(key) != model.config[key]]
@@ -334,16 +334,18 @@ def _resume(name: str) -> None:
 
         keras.utils.set_random_seed(0)
         whole = tiny(name)
-        cut_at = train(whole, 2)
-        wanted = train(whole, 4)
+        interrupted = train(whole, 2)
+        expected = train(whole, 4)
         keras.utils.set_random_seed(1)
         resumed = tiny(name)
-        checkpoint.restore(resumed, cut_at)
-        got = train(resumed, 4)
-    different = [key.partition(":")[2] for key in wanted if not np.array_equal(wanted[key], got[key], equal_nan=True)]
+        checkpoint.restore(resumed, interrupted)
+        actual = train(resumed, 4)
+    different = [
+        key.partition(":")[2] for key in expected if not np.array_equal(expected[key], actual[key], equal_nan=True)
+    ]
     assert not different, (
-        f"{len(different)} of {len(wanted)} arrays end at other bits, such as {different[0]}; "
-        "what changes in training, random numbers included, must be a Keras variable"
+        f"{len(different)} of {len(expected)} arrays are not bit-exact, such as {different[0]}; "
+        "all state of training, random state included, must be in Keras variables"
     )
 
 
@@ -381,23 +383,23 @@ def _save(name: str, fresh: Fresh) -> str:
         first.network.save(Path(folder) / "model.keras")
         second, inputs = tiny(name, weights=Path(folder) / "model.keras"), inputs_for(first)
     same = np.array_equal(_predict(first.network, inputs), _predict(second.network, inputs))
-    assert same, "a model that takes the saved weights over answers differently"
-    wanted, got = fresh.result(name, keras.backend.backend())
-    got = got["loaded"]
-    assert "error" not in got, f"in a fresh process: {got['error']}"
-    worst = float(np.abs(got["output"] - wanted["output"]).max())
-    assert worst <= 1e-6, f"loaded in a fresh process it answers differently, by {worst:.3g}"
-    return got["remark"]
+    assert same, "a model with the saved weights returns different outputs"
+    expected, results = fresh.result(name, keras.backend.backend())
+    loaded = results["loaded"]
+    assert "error" not in loaded, f"in a fresh process: {loaded['error']}"
+    worst = float(np.abs(loaded["output"] - expected["output"]).max())
+    assert worst <= 1e-6, f"loaded in a fresh process its outputs differ by {worst:.3g}"
+    return loaded["remark"]
 
 
 def _backends(name: str, fresh: Fresh) -> str:
     here = keras.backend.backend()
     others = [backend for backend in installed_backends() if backend != here]
     if not others:
-        raise NotHere(f"{here} is the only backend that is installed")
+        raise NotHere(f"{here} is the only installed backend")
     for backend in others:
-        wanted, got = fresh.result(name, backend, others)
-        a, b = wanted["measured"](), got["measured"]
+        expected, results = fresh.result(name, backend, others)
+        a, b = expected["measured"](), results["measured"]
         assert "error" not in b, f"on {backend}: {b['error']}"
         assert np.isfinite(b["fit"]).all(), f"{backend}: the loss of a fit is {b['fit']}"
         assert math.isclose(a["score"], b["score"], rel_tol=1e-4), (

@@ -15,7 +15,7 @@ import numpy as np
 
 
 def load(job: dict) -> dict:
-    """Load a network and write its output for the given inputs."""
+    """Load a network and write its output for the prepared inputs."""
     folder, remark = Path(job["folder"]), ""
     try:
         network = keras.saving.load_model(folder / "network.keras", compile=False)
@@ -33,23 +33,23 @@ def load(job: dict) -> dict:
 
 def main() -> None:
     with open(sys.argv[1]) as file:
-        given = json.load(file)
-    results = {job["name"]: _tried(load, job) for job in given["jobs"]}
-    if given["measure"]:
+        jobs = json.load(file)
+    results = {job["name"]: _attempt(load, job) for job in jobs["jobs"]}
+    if jobs["measure"]:
         from kvzoo import catalog
         from kvzoo.testing.rows import measured
 
-        for noun, record in given["registered"]:
+        for noun, record in jobs["registered"]:
             catalog.register(catalog.REGISTRIES[noun].spec_type.from_json(record))
-    for job in given["jobs"]:
+    for job in jobs["jobs"]:
         # Written one by one: a crash leaves what was done.
         result = {"loaded": results[job["name"]]}
-        if given["measure"]:
-            result["measured"] = _tried(lambda job: measured(job["name"], Path(job["folder"])), job)
+        if jobs["measure"]:
+            result["measured"] = _attempt(lambda job: measured(job["name"], Path(job["folder"])), job)
         (Path(job["folder"]) / f"{keras.backend.backend()}.json").write_text(json.dumps(result))
 
 
-def _tried(function, job: dict) -> dict:
+def _attempt(function, job: dict) -> dict:
     try:
         return function(job)
     except Exception as error:

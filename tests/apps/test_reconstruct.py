@@ -124,7 +124,7 @@ def test_a_file_that_was_cut_off(run, tmp_path, name):
     assert there == list(range(len(there)))
     assert done.exit_code == 0
     assert done.stderr == f"kvzoo: {path}: cut off after {len(there)} frames\n"
-    assert done.stdout.startswith(f"{tmp_path / 'b.mp4'}: {len(there)} frames at 25 a second, in ")
+    assert done.stdout.startswith(f"{tmp_path / 'b.mp4'}: {len(there)} frames at 25 fps in ")
     assert done.stdout.count("\n") == 1
 
 
@@ -172,7 +172,7 @@ def test_no_run(refused, run, tmp_path):
     assert refused(tmp_path / "none") == "none: not a run folder: no recipe.lock.yaml in it"
     (tmp_path / "early").mkdir()
     (tmp_path / "early" / LOCK).write_text((run / LOCK).read_text())
-    assert refused(tmp_path / "early") == "early: no model.keras yet; `kvzoo resume early` trains to the end"
+    assert refused(tmp_path / "early") == "early: no model.keras yet; finish the run with: kvzoo resume early"
 
 
 OTHER_KIND = """

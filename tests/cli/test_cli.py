@@ -377,7 +377,7 @@ def test_a_refused_recipe_is_named_with_its_place(refused, tmp_path):
         ("file", "--out file: is a file"),
         ("file/run", "--out file/run: "),
         ("full", "--out full: is not empty"),
-        ("run", "--out run: holds a run already; `kvzoo resume run` goes on with it"),
+        ("run", "--out run: already holds a run; resume it with: kvzoo resume run"),
         ("a" * 300, "--out aaa"),
     ],
 )

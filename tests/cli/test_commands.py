@@ -42,7 +42,7 @@ def test_help_lists_them_in_a_section_of_their_own_without_importing_any(call):
     assert "Added by the plugin my-verbs 1.0" in section
     assert "Plugins:" not in call("--help", allowed="").stdout
     strict = call("--help", KVZOO_STRICT="1")
-    assert strict.returncode == 2 and "does not load: RuntimeError: I was imported" in strict.stderr
+    assert strict.returncode == 2 and "cannot be loaded: RuntimeError: I was imported" in strict.stderr
 
 
 def test_they_are_called_as_our_own(call):
@@ -56,7 +56,7 @@ def test_they_are_called_as_our_own(call):
     ("verb", "message"),
     [
         ("helo", "No such command 'helo'; did you mean hello?"),
-        ("broken", "the command 'broken' of the plugin bad 1.0 does not load: RuntimeError: I was imported"),
+        ("broken", "the command 'broken' of the plugin bad 1.0 cannot be loaded: RuntimeError: I was imported"),
         ("odd", "the command 'odd' of the plugin my-verbs 1.0 must be a click.Command. Received: int"),
         ("both", "two plugins offer the command 'both', one and two; use one:both or two:both"),
     ],
@@ -79,5 +79,5 @@ def test_plugin_list_shows_their_state(call):
     assert states["my-verbs", "hello"] == states["one", "both"] == ("ok", None)
     assert states["two", "both"] == ("blocked", None)
     assert states["my-verbs", "fit"] == ("broken", "the name 'fit' is taken by kvzoo itself; my-verbs:fit works")
-    assert "does not load: RuntimeError" in states["bad", "broken"][1]
+    assert "cannot be loaded: RuntimeError" in states["bad", "broken"][1]
     assert "must be a click.Command" in states["my-verbs", "odd"][1]

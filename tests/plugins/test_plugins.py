@@ -21,7 +21,7 @@ FAULTS = {
     "import_error": ("import no_such_module_at_all", "", "No module named 'no_such_module_at_all'"),
     "exception": ("raise RuntimeError('at import')", "", "RuntimeError: at import"),
     "wrong_type": ("spec = {'name': 'wrong_type'}", "", "is not a ModelSpec. Received: dict"),
-    "no_model": (None, "def build(): return 'no network'", "returned no keras.Model but str"),
+    "no_model": (None, "def build(): return 'no network'", "must return a keras.Model. Received: str"),
     "gru_ae": (None, "", "the name 'gru_ae' is taken by kvzoo itself; fault-gru-ae:gru_ae works"),
     "no_backend": (None, "import paddle\ndef build(): pass", "No module named 'paddle'"),
     "no_module": ("", "", "No module named 'not_there_at_all'"),
@@ -124,10 +124,10 @@ def test_a_fit_of_a_built_in_imports_no_plugin(here, tmp_path):
     [
         (
             "no_backend",
-            "model no_backend: fault_no_backend_net:build does not load: ModuleNotFoundError: No module named",
+            "model no_backend: fault_no_backend_net:build cannot be loaded: ModuleNotFoundError: No module named",
         ),
-        ("no_model", "model no_model: fault_no_model_net:build returned no keras.Model but str"),
-        ("exits", "the model 'exits' of the plugin fault-exits 0.9 does not load: SystemExit: 0"),
+        ("no_model", "model no_model: fault_no_model_net:build must return a keras.Model. Received: str"),
+        ("exits", "the model 'exits' of the plugin fault-exits 0.9 cannot be loaded: SystemExit: 0"),
     ],
 )
 def test_who_uses_a_broken_one_is_told_so(name, said, here):

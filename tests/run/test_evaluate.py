@@ -150,7 +150,7 @@ def test_the_runs_own_data_read_in_another_way_is_told(run):
 def test_data_that_changed_since_is_told(run, changed):
     known = RunFolder(run.path).recipe().lock["data"]
     path = changed(f"data: {known}", "data: 0123-0")
-    assert "the data changed since the run (its fingerprint was 0123-0)" in evaluate(path).conditions["warning"]
+    assert "the data has changed since the run (its fingerprint was 0123-0)" in evaluate(path).conditions["warning"]
 
 
 def test_a_flat_input_has_no_ratio(run, tmp_path):
@@ -172,9 +172,9 @@ def test_a_flat_input_has_no_ratio(run, tmp_path):
         ({"source": "strip"}, 1, "unknown source 'strip'; did you mean strips"),
         ({"source": "strips"}, 1, r"data\.path: required key is missing"),
         ({"source": "strips", "path": "no_such"}, 1, "no such file or folder: .*no_such"),
-        ({"validation": 0.5}, 1, r"data\.validation: has no use here"),
-        ({"tests": {}}, 1, r"data\.tests: has no use here"),
-        (None, 0, "clips: at least 1 is wanted. Received: 0"),
+        ({"validation": 0.5}, 1, r"data\.validation: not supported here"),
+        ({"tests": {}}, 1, r"data\.tests: not supported here"),
+        (None, 0, "clips: must be at least 1. Received: 0"),
     ],
 )
 def test_refused_arguments(run, data, clips, said):
@@ -186,11 +186,11 @@ def test_what_is_no_finished_run_is_refused(run, changed, tmp_path):
     with pytest.raises(InputError, match="not a run folder"):
         evaluate(tmp_path)
     path = changed("validation: 0.2", "validation: 0.0")
-    with pytest.raises(InputError, match="holds nothing out; --data"):
+    with pytest.raises(InputError, match="holds nothing out; use --data"):
         evaluate(path)
     assert evaluate(path, {"seed": 1}).metrics == evaluate(run.path, {"seed": 1}).metrics
     (path / "model.keras").unlink()
-    with pytest.raises(InputError, match=r"no model\.keras yet; `kvzoo resume"):
+    with pytest.raises(InputError, match=r"no model\.keras yet; finish the run with: kvzoo resume"):
         evaluate(path)
 
 

@@ -129,7 +129,7 @@ def test_a_shipped_recipe_killed_within_a_checkpoint_goes_on_to_the_same_bits(na
     with killed_copies(whole, {step: "step", 6: "checkpoint"}):
         kvzoo.fit(recipe, out=whole)
     for cut in (tmp_path / f"whole-{step}-step", tmp_path / "whole-6-checkpoint"):
-        assert [int(f.stem[5:]) for f in checkpoint.found(cut / "checkpoints")] == [3]
+        assert [int(f.stem[5:]) for f in checkpoint.checkpoints_in(cut / "checkpoints")] == [3]
         kvzoo.resume(cut)
         assert_same_bits(whole, cut)
 
@@ -141,12 +141,12 @@ def test_fifty_kills(recipe, tmp_path):
     cut, chance, kills, out = tmp_path / "cut", random.Random(0), 0, subprocess.DEVNULL
     first = ["fit", str(recipe), "-ofit.steps=1000000", *(f"-o{each}" for each in every), "--out", str(cut)]
     while kills < 50:
-        command = first if not checkpoint.found(cut / "checkpoints") else ["resume", str(cut)]
+        command = first if not checkpoint.checkpoints_in(cut / "checkpoints") else ["resume", str(cut)]
         shutil.rmtree(cut, ignore_errors=True) if command is first else None
-        before = {f.name for f in checkpoint.found(cut / "checkpoints")}
+        before = {f.name for f in checkpoint.checkpoints_in(cut / "checkpoints")}
         process = subprocess.Popen([sys.executable, "-m", "kvzoo", *command], stdout=out, stderr=out)
         # From the first new checkpoint on, so that each process gets somewhere, within the next tenths of a second.
-        while process.poll() is None and {f.name for f in checkpoint.found(cut / "checkpoints")} <= before:
+        while process.poll() is None and {f.name for f in checkpoint.checkpoints_in(cut / "checkpoints")} <= before:
             time.sleep(0.005)
         time.sleep(chance.uniform(0, 0.4))
         assert process.poll() is None, "the run ended before it could be killed"
@@ -200,7 +200,7 @@ def test_a_second_writer_is_told_of_the_first(whole, tmp_path):
     run = RunFolder(shutil.copytree(whole, tmp_path / "run"))
     code = (
         "import sys, time\nfrom kvzoo.run.folder import RunFolder\n"
-        f"run = RunFolder({str(run.path)!r}); run.take(); run.note('running', 3, 9); print('taken', flush=True)\n"
+        f"run = RunFolder({str(run.path)!r}); run.acquire(); run.note('running', 3, 9); print('taken', flush=True)\n"
         "time.sleep(300)"
     )
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

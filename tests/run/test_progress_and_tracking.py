@@ -98,17 +98,21 @@ def test_resume_refuses_what_changed_and_says_what(copy):
     text = lock.read_text()
     longer = "fit.steps=5"
     for old, new, said in (
-        ("batch_size: 2", "batch_size: 3", r"fit.batch_size is 3, and was 2 when the run was cut; .* begins another"),
-        ("use_ema: true", "use_ema: false", "fit.optimizer.use_ema is false, and was true"),
+        (
+            "batch_size: 2",
+            "batch_size: 3",
+            r"fit.batch_size is 3, but was 2 when the run was interrupted; .* start a new one with",
+        ),
+        ("use_ema: true", "use_ema: false", "fit.optimizer.use_ema is false, but was true"),
         ("validation_clips: 4", "validation_clips: 3", r"fit.validation_clips is 3, .*: -o fit.validation_clips=3"),
-        ("learning_rate: 0.001", "learning_rate: 0.1", r"if that is meant: -o fit.optimizer.learning_rate=0.1"),
+        ("learning_rate: 0.001", "learning_rate: 0.1", r"to confirm: -o fit.optimizer.learning_rate=0.1"),
     ):
         assert old in text
         lock.write_text(text.replace(old, new))
         with pytest.raises(InputError, match=said):
             kvzoo.resume(copy, [longer])
     lock.write_text(text)
-    with pytest.raises(InputError, match="model.width is 8, and was 4"):
+    with pytest.raises(InputError, match="model.width is 8, but was 4"):
         kvzoo.resume(copy, [longer, "model.width=8"])
     with pytest.raises(
         InputError, match=r"the data changed .*12 videos|the data changed .*6 videos training.*--new-data"
@@ -123,13 +127,17 @@ def test_changes_that_are_told_are_made_and_kept(copy):
     model = kvzoo.resume(copy, told, new_data=True).model
     assert float(model.optimizer.learning_rate) == 0.25
     said = (copy / "log.txt").read_text()
-    for line in ("fit.steps is 6, and was 4", "data.videos is 16, and was 12", "the data changed since the run began"):
+    for line in (
+        "fit.steps is 6, but was 4",
+        "data.videos is 16, but was 12",
+        "the data has changed since the run began",
+    ):
         assert line in said
     recipe = RunFolder(copy).recipe()
     assert (recipe["fit"]["steps"], recipe["data"]["videos"], recipe["track"]) == (6, 16, [])
     assert recipe.lock["origins"]["fit.steps"] == "-o fit.steps=6"
     assert "small.yaml:11:3" in recipe.lock["origins"]["fit.batch_size"]
-    with pytest.raises(InputError, match="done already, at step 6"):
+    with pytest.raises(InputError, match="already finished at step 6"):
         kvzoo.resume(copy)
 
 

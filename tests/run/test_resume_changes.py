@@ -98,14 +98,14 @@ def test_an_option_that_is_new_in_this_version_is_no_change(copy):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("fit.optimizer={name: adam, learning_rate: 0.5}", "fit.optimizer.beta_1 is 0.9, and was 0.8"),
-        ("fit={steps: 9}", "fit.batch_size is 16, and was 2"),
-        ("fit.l2=0.5", "fit.l2 is 0.5, and was"),
+        ("fit.optimizer={name: adam, learning_rate: 0.5}", "fit.optimizer.beta_1 is 0.9, but was 0.8"),
+        ("fit={steps: 9}", "fit.batch_size is 16, but was 2"),
+        ("fit.l2=0.5", "fit.l2 is 0.5, but was"),
         ("fit.precision=mixed_bfloat16", "fit.precision is .*bfloat16"),
-        ("fit.optimizer.use_ema=true", "fit.optimizer.use_ema is true, and was false"),
+        ("fit.optimizer.use_ema=true", "fit.optimizer.use_ema is true, but was false"),
         ("fit.best=val_psnrr", "cannot tell from the name whether higher is better|no metric 'val_psnrr'"),
         ("fit.early_stopping={monitor: val_ssim}", "fit.early_stopping: no metric 'val_ssim'.*known: loss, psnr"),
-        ("fit.steps=3", "done already, at step 4"),
+        ("fit.steps=3", "already finished at step 4"),
     ],
 )
 def test_what_cannot_be_changed_is_refused_by_name_and_nothing_is_touched(run, override, said):
@@ -123,7 +123,7 @@ def test_a_rate_becomes_a_schedule_and_a_number_again(copy):
     rows = History(RunFolder(copy), upto=99).rows
     best = max(rows[-2:], key=lambda row: row["loss"])["step"]
     assert checkpoint._read(copy / "checkpoints" / "best.npz")[0]["step"] == best
-    assert [checkpoint.found(copy / "checkpoints")[0].stem] == ["step-00000006"]
+    assert [checkpoint.checkpoints_in(copy / "checkpoints")[0].stem] == ["step-00000006"]
     freq = ["fit.steps=9", "fit.validation_freq=2", "fit.validation_clips=3", "fit.best=null"]
     model = kvzoo.resume(copy, [*freq, "fit.optimizer={name: adam, beta_1: 0.8, learning_rate: 0.25}"]).model
     assert rate_of(model) == 0.25

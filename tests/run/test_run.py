@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(recipe, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while process.poll() is None and len(checkpoint.found(killed / "checkpoints")) < 3:
+    while process.poll() is None and len(checkpoint.checkpoints_in(killed / "checkpoints")) < 3:
         time.sleep(0.02)
     process.kill()
     process.wait()
@@ -164,11 +164,11 @@ def copy_of(run, path: Path) -> RunFolder:
 
 def test_a_damaged_checkpoint_is_left_aside(whole, tmp_path):
     run = copy_of(whole, tmp_path / "run")
-    newest = checkpoint.found(run.path / "checkpoints")[-1]
+    newest = checkpoint.checkpoints_in(run.path / "checkpoints")[-1]
     newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
     record, _ = checkpoint.read_newest(run.path / "checkpoints")
     assert record["step"] == 9
-    for path in checkpoint.found(run.path / "checkpoints"):
+    for path in checkpoint.checkpoints_in(run.path / "checkpoints"):
         path.write_bytes(b"x")
     with pytest.raises(InputError, match="all 3 checkpoints are damaged"):
         kvzoo.resume(run.path)
@@ -178,15 +178,15 @@ def test_resume_refuses_what_it_cannot_go_on_with(whole, tmp_path):
     with pytest.raises(InputError, match="not a run folder"):
         kvzoo.resume(tmp_path)
     run = copy_of(whole, tmp_path / "run")
-    with pytest.raises(InputError, match="done already"):
+    with pytest.raises(InputError, match="already finished"):
         kvzoo.resume(run.path)
-    with pytest.raises(InputError, match="the data changed"):
+    with pytest.raises(InputError, match="the data has changed"):
         kvzoo.resume(run.path, ["fit.steps=12", "data.seed=5"])
     other = RunFolder(run.path)
-    other.take()
+    other.acquire()
     with pytest.raises(InputError, match="process .* is writing"):
         kvzoo.resume(run.path, ["fit.steps=12"])
-    other.leave()
+    other.release()
     assert kvzoo.resume(run.path, ["fit.steps=12"]).history[-1]["step"] == 12
 
 
@@ -271,7 +271,7 @@ def test_smoke_is_quick_and_whole(kvzoo_cli, tmp_path):
     done = kvzoo_cli("fit", "gru_ae", "--smoke", "--out", "smoke", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "smoke" / "model.keras").is_file()
-    assert "look at" in done.stdout
+    assert "samples  " in done.stdout
 
 
 def test_l2_is_added_to_the_gradient():
@@ -313,7 +313,10 @@ def test_data_that_breaks_on_the_way_is_the_users_to_mend_and_nothing_is_lost(re
     monkeypatch.setattr(Progress, "step", break_at_7)
     with pytest.raises(InputError, match="none of the 10 videos can be decoded.*no such file"):
         kvzoo.fit(recipe, ["fit.steps=1000", "fit.sample_every=500"], out="run")
-    assert [f.name for f in checkpoint.found(Path("run/checkpoints"))][:2] == ["step-00000003.npz", "step-00000006.npz"]
+    assert [f.name for f in checkpoint.checkpoints_in(Path("run/checkpoints"))][:2] == [
+        "step-00000003.npz",
+        "step-00000006.npz",
+    ]
     assert "none of the 10 videos" in Path("run/log.txt").read_text()
 
 
@@ -327,6 +330,6 @@ def test_a_collapse_is_said_once():
     assert not collapses(rows(0.0, 0.5, 0.05, 0.05, 0.05, 0.05))
     assert not collapses(rows(0.0, 0.05, 0.05))  # step 0 does not count
     assert collapses(rows(0.0, 0.05, 0.05, 0.05))
-    assert "accuracy is near 100 %" in collapses(rows(0.7, 0.01, 0.01, 0.01, name="d_loss"))[0]
+    assert "discriminator accuracy is near 100 %" in collapses(rows(0.7, 0.01, 0.01, 0.01, name="d_loss"))[0]
     assert not collapses(rows(0.7, -5.0, -5.0, -5.0, name="d_loss"))
     assert not collapses(rows(0.7, 0.01, 0.2, 0.01, 0.01, name="d_loss"))

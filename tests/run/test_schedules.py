@@ -173,7 +173,7 @@ def test_a_run_stops_early_keeps_its_best_and_is_not_gone_on_with_by_mistake(rec
     run = kvzoo.fit(recipe, still, out=tmp_path / "other")
     state = RunFolder(run.path).state()
     assert (state.state, state.step, state.steps) == ("done", 6, 12)
-    assert "stopped early: val_psnr is no better than" in state.message
+    assert "stopped early: val_psnr has not improved on" in state.message
     assert "stopped early at step 6" in (run.path / "log.txt").read_text()
     names = {f.name for f in (run.path / "checkpoints").iterdir()}
     assert names == {"best.npz", *(f"step-0000000{step}.npz" for step in (2, 4, 6))}
@@ -209,10 +209,10 @@ def test_the_best_checkpoint_is_that_of_the_best_row(recipe, tmp_path):
     network = run.path / "best.keras"
     assert evaluate.evaluate(network).metrics != evaluate.evaluate(run.path).metrics
     assert compare._names([run.path, network]) == ["run", "run/best.keras"]
-    with pytest.raises(InputError, match=r"goes on from its newest checkpoint; `kvzoo resume .*run`"):
+    with pytest.raises(InputError, match=r"resumes from its newest checkpoint; use kvzoo resume .*run"):
         kvzoo.resume(network, ["fit.steps=14"])
     network.unlink()
-    with pytest.raises(InputError, match=r"no best.keras; it is kept where fit.best names a metric"):
+    with pytest.raises(InputError, match=r"no best.keras; it is saved if fit.best names a metric"):
         reconstruct.check_request(network, tmp_path / "a.mp4", tmp_path / "b.mp4")
 
 

@@ -451,5 +451,5 @@ def test_a_plugins_task_is_read_without_keras(site, in_process):
         env=env,
     )
     assert "offset       stops, mean error; lower is better" in out
-    assert "tasks          metering" in out
+    assert "  tasks          metering\n" in out
     assert out.splitlines()[-1] == "[]"

@@ -229,9 +229,9 @@ def draw_scene(seed: int, index: int, motion: float, effects: bool) -> Scene:
                 seed, scene.layers, focal, _scaled(scene.camera, min(30.0, reach / max(went, 1e-9))), Effects()
             )
 
-    moved = [layers[0], *(replace(layer, motion=_own_motion(rng, layer, motion)) for layer in layers[1:])]
-    chosen = _effects(rng) if effects else Effects()
-    return Scene(seed, tuple(moved), focal, scene.camera, chosen)
+    moving_layers = [layers[0], *(replace(layer, motion=_own_motion(rng, layer, motion)) for layer in layers[1:])]
+    scene_effects = _effects(rng) if effects else Effects()
+    return Scene(seed, tuple(moving_layers), focal, scene.camera, scene_effects)
 
 
 def _own_motion(rng: np.random.Generator, layer: Layer, motion: float) -> Path:
@@ -341,12 +341,12 @@ def _matrix(scene: Scene, layer: Layer, time: float) -> np.ndarray:
     own = own @ np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]])
     if layer.fixed:
         return own
-    moved = scene.camera.at(time)
-    rotation, _ = cv2.Rodrigues(moved[3:])
+    pose = scene.camera.at(time)
+    rotation, _ = cv2.Rodrigues(pose[3:])
     # The image of a plane normal . X = distance from a camera that turned and travelled.
-    seen = rotation + np.outer(moved[:3], layer.normal / layer.distance)
+    homography = rotation + np.outer(pose[:3], layer.normal / layer.distance)
     lens = np.array([scene.focal, scene.focal, 1.0])
-    return (lens[:, None] * seen / lens) @ own
+    return (lens[:, None] * homography / lens) @ own
 
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -394,9 +394,9 @@ def _grid(image_size: int) -> np.ndarray:
 def _shape_place(layer: Layer) -> np.ndarray:
     """Return the matrix from a layer's own coordinates to pixels of its shape."""
     c, s = (SHAPE_SIDE / layer.size * f(layer.turn) for f in (math.cos, math.sin))
-    turned = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+    rotation = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
     middle = np.array([[1, 0, -layer.middle[0]], [0, 1, -layer.middle[1]], [0, 0, 1]])
-    return np.array([[1, 0, SHAPE_SIDE / 2], [0, 1, SHAPE_SIDE / 2], [0, 0, 1]]) @ turned @ middle
+    return np.array([[1, 0, SHAPE_SIDE / 2], [0, 1, SHAPE_SIDE / 2], [0, 0, 1]]) @ rotation @ middle
 
 
 def _sample(levels: tuple[np.ndarray, ...], places: np.ndarray, density: float, border: int, how: int) -> np.ndarray:
@@ -446,10 +446,10 @@ def trace(
         for k, other in enumerate(others):
             there = _from_layer(scene, layer, own, other)
             flow[at, 2 * k : 2 * k + 2] = (there - points)[:, 0, ::-1] * image_size
-            seen = np.maximum(abs(there[..., 0]), abs(there[..., 1])) <= 0.5
+            inside = np.maximum(abs(there[..., 0]), abs(there[..., 1])) <= 0.5
             for front in scene.layers[number + 1 :]:
-                seen &= ~_covered(scene, front, there, other, image_size)
-            visible[at, k] = seen[:, 0]
+                inside &= ~_covered(scene, front, there, other, image_size)
+            visible[at, k] = inside[:, 0]
     return flow, visible, layers
 
 
@@ -499,8 +499,8 @@ def render(scene: Scene, time: float, image_size: int) -> np.ndarray:
         own = _to_layer(scene, layer, grid[top:bottom, left:right], time)
         texels = float(np.hypot(*layer.place[:2, 0])) / image_size * 2**layer.soft
         places = _apply(layer.place, own).astype(np.float32)
-        found = _sample(_texture(scene.seed, layer.texture), places, texels, cv2.BORDER_REFLECT_101, cv2.INTER_CUBIC)
-        colours = cv2.transform(found.astype(np.float32), layer.colours)
+        samples = _sample(_texture(scene.seed, layer.texture), places, texels, cv2.BORDER_REFLECT_101, cv2.INTER_CUBIC)
+        colours = cv2.transform(samples.astype(np.float32), layer.colours)
         if layer.form is None:
             picture = colours
             continue
@@ -538,15 +538,15 @@ def _lit(scene: Scene, frame: np.ndarray, time: float, image_size: int) -> np.nd
         field = cv2.cvtColor(_texture(scene.seed, int(1e3 * strength) % TEXTURES)[3], cv2.COLOR_RGB2GRAY)
         field = cv2.GaussianBlur(field, (0, 0), 8).astype(np.float32) / 127.5 - 1
         places = (places / 8 - 0.5).astype(np.float32)
-        seen = cv2.remap(field, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        frame = frame * (1 + strength * seen)[..., None]
+        values = cv2.remap(field, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        frame = frame * (1 + strength * values)[..., None]
     if effects.shadow:
         strength, form, size, middle, way = effects.shadow
         places = ((_grid(image_size) - middle - way * time) / size + 0.5) * SHAPE_SIDE
         soft = cv2.GaussianBlur(_shape(scene.seed, form)[2][..., 0], (0, 0), 1.5)
         places = (places / 4 - 0.5).astype(np.float32)
-        seen = cv2.remap(soft, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        frame = frame * (1 - strength / 255 * seen.astype(np.float32))[..., None]
+        values = cv2.remap(soft, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        frame = frame * (1 - strength / 255 * values.astype(np.float32))[..., None]
     return frame
 
 
@@ -564,8 +564,8 @@ def _coded(frames: np.ndarray, codec: str, quality: int) -> np.ndarray:
     """Return frames as a codec keeps them."""
     if codec == "jpeg":
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        kept = [cv2.imdecode(cv2.imencode(".jpg", frame, options)[1], cv2.IMREAD_COLOR) for frame in frames]
-        return np.stack(kept)
+        images = [cv2.imdecode(cv2.imencode(".jpg", frame, options)[1], cv2.IMREAD_COLOR) for frame in frames]
+        return np.stack(images)
     if codec == "h264":
         return _h264(frames, quality)
     return frames
@@ -589,5 +589,5 @@ def _h264(frames: np.ndarray, quality: int) -> np.ndarray:
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1
     decoded = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
-    kept = np.stack([frame.to_ndarray(format="rgb24") for frame in decoded])
-    return kept[:, :height, :width]
+    images = np.stack([frame.to_ndarray(format="rgb24") for frame in decoded])
+    return images[:, :height, :width]

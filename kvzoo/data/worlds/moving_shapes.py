@@ -98,12 +98,12 @@ class MovingShapes(Source):
         return shape, draw_path(rng, motion, shape.radius), wall
 
 
-def _known(option: str, given: list[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
-    for name in given or ():
+def _known(option: str, names: list[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names or ():
         if name not in known:
             hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
             raise InputError(f"data.{option}: {name!r} is unknown{hint}")
-    return tuple(given or known)
+    return tuple(names or known)
 
 
 # What there is in a picture
@@ -233,8 +233,8 @@ def draw(shape: Shape, path: Path, wall: Wall, time: float, image_size: int) -> 
     shades = _texture(shape, u, v, 1 / (shape.radius * side))[..., None]
     colours = np.float32(shape.paint) + shades * (np.float32(shape.second) - np.float32(shape.paint))
     behind = _wall(wall, side)[top * times : bottom * times, left * times : right * times]
-    drawn = _averaged(behind + cover * (colours - behind), times)
-    picture[top:bottom, left:right] = np.clip(np.rint(drawn), 0, 255)
+    pixels = _averaged(behind + cover * (colours - behind), times)
+    picture[top:bottom, left:right] = np.clip(np.rint(pixels), 0, 255)
     share[top:bottom, left:right] = _averaged(cover, times)[..., 0]
     return picture, share
 

@@ -140,26 +140,26 @@ class StickAnomalies(Source):
 
     def _plan(self, rng: np.random.Generator, body: Body) -> list[tuple[str, float, float]]:
         """Return (anomaly, start, stop) in seconds, one after the other with time between them."""
-        free, chosen = self._seconds - APART, []
+        free, anomalies = self._seconds - APART, []
         for _ in range(rng.choice(3, p=HOW_MANY)):
             kind = str(rng.choice(self._anomalies))
             length = rng.uniform(SHORTEST, LONGEST)
             if kind != INTRUDER:  # long enough to be known for what it is
                 length = min(max(length, 0.65 * period(kind, body)), LONGEST)
             if (length := min(length, free - APART)) >= SHORTEST:
-                chosen.append((kind, length))
+                anomalies.append((kind, length))
                 free -= length + APART
         clock, planned = 0.0, []
-        for i, (kind, length) in enumerate(chosen):
-            share = rng.uniform() if i + 1 == len(chosen) else rng.uniform(0.0, 0.6)
+        for i, (kind, length) in enumerate(anomalies):
+            share = rng.uniform() if i + 1 == len(anomalies) else rng.uniform(0.0, 0.6)
             clock += APART + share * free
             planned.append((kind, clock, clock + length))
             clock, free = clock + length, free * (1 - share)
         return planned
 
 
-def _check(option: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
-    for name in given:
+def _check(option: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    for name in names:
         if name not in known:
             hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
             raise InputError(f"data.{option}: {name!r} is unknown{hint}")

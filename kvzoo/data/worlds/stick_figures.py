@@ -154,16 +154,16 @@ class Scene:
 def draw_body(rng: np.random.Generator) -> Body:
     """Draw a person: one in three is a child, whose head is larger and legs shorter for the height."""
     height = float(rng.uniform(1.15, 1.5) if rng.uniform() < 1 / 3 else rng.uniform(1.5, 2.0))
-    grown = min((height - 1.15) / 0.5, 1.0)
+    growth = min((height - 1.15) / 0.5, 1.0)
     shirt = random_colour(rng, (0.1, 0.9), (0.15, 0.95))
     trousers = random_colour(rng, (0.05, 0.7), (0.12, 0.75))
     if abs(grey(shirt) - grey(trousers)) < 25:
         trousers = tinted(trousers, grey(shirt) + (45 if grey(shirt) < 110 else -45))
     return Body(
         height=height,
-        leg=float(0.485 + 0.045 * grown + rng.uniform(-0.012, 0.012)),
-        arm=float(0.325 + 0.010 * grown + rng.uniform(-0.012, 0.012)),
-        head=float(0.170 - 0.036 * grown + rng.uniform(-0.005, 0.005)),
+        leg=float(0.485 + 0.045 * growth + rng.uniform(-0.012, 0.012)),
+        arm=float(0.325 + 0.010 * growth + rng.uniform(-0.012, 0.012)),
+        head=float(0.170 - 0.036 * growth + rng.uniform(-0.005, 0.005)),
         shoulders=float(0.112 + rng.uniform(-0.010, 0.014)),
         build=float(rng.uniform(0.88, 1.3)),
         skin=between(rng, (92, 60, 44), (238, 196, 168)),
@@ -696,8 +696,8 @@ def _order(parts: dict[str, list[_Piece]], world: dict[str, np.ndarray], h: floa
     sides = sorted("lr", key=hip.get)
     middle = 0.5 * (shoulder["l"] + shoulder["r"])
     far = [k for k in sides if shoulder[k] < middle - 0.04 * h]
-    turned = abs(hip["l"] - hip["r"]) > 0.05 * h
-    order = [(f"{sides[0]}_leg", turned), (f"{sides[1]}_leg", False), *((f"{k}_arm", True) for k in far)]
+    sideways = abs(hip["l"] - hip["r"]) > 0.05 * h
+    order = [(f"{sides[0]}_leg", sideways), (f"{sides[1]}_leg", False), *((f"{k}_arm", True) for k in far)]
     order += [(name, False) for name in parts if name[1] != "_"]
     return order + [(f"{k}_arm", False) for k in sides if k not in far]
 
@@ -805,9 +805,9 @@ def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
     frames = np.empty((len(times), size, size, 3), np.uint8)
     for n, t in enumerate(times):
         if n % BLOCK == 0:
-            drawn = [_Drawn(scene, figure, times[n : n + BLOCK], side) for figure in figures]
+            pictures = [_Drawn(scene, figure, times[n : n + BLOCK], side) for figure in figures]
         picture = room.copy()
-        for figure in drawn:
+        for figure in pictures:
             figure.paint(picture, n % BLOCK)
         frames[n] = photograph(camera, picture, t, size)
     return frames

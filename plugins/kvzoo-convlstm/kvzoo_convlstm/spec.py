@@ -31,7 +31,7 @@ BOUNCING_DIGITS = SourceSpec(
     builder="kvzoo_convlstm.bouncing_digits:BouncingDigits",
     summary="handwritten digits that drift over black and bounce off the edges, as in Moving MNIST",
     options={
-        "videos": Option("int", 240, "videos to draw", minimum=1),
+        "videos": Option("int", 240, "number of videos", minimum=1),
         "seconds": Option("float", 2.0, "length of a video, at 10 frames a second", minimum=0.1),
         "digits": Option("int", 2, "digits in a video", minimum=1, maximum=4),
         "pools": Option(
