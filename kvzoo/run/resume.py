@@ -52,7 +52,7 @@ def check_changes(run_folder: RunFolder, recipe: Recipe, record: dict, new_data:
         for keys in sorted(before.keys() | now.keys())
         if before.get(keys) != now.get(keys)
         # A key that an older version did not have, and that nobody has set, is no change.
-        and (keys in before or keys in recipe.origins or _asked_for(recipe, keys))
+        and (keys in before or keys in recipe.origins or _is_override(recipe, keys))
     }
     for keys, change in changes.items():
         message = f"{run_folder.path}: {change_in_words((keys, change))}"
