@@ -122,5 +122,9 @@ def check_data(run_folder: RunFolder, recipe: Recipe, data: Data, new_data: bool
 
 def _in_short(videos: Mapping) -> str:
     """Return a summary of the data in words."""
-    parts = [f"{part.get('videos')} {name.replace(' ', '-')} videos" for name, part in videos.items() if isinstance(part, dict)]
+    parts = [
+        f"{part.get('videos')} {name.replace(' ', '-')} videos"
+        for name, part in videos.items()
+        if isinstance(part, dict)
+    ]
     return ", ".join(parts) or "unknown videos"
