@@ -749,7 +749,7 @@ def test_nothing_left_to_read(tmp_path):
     clips = strip_clips(tmp_path, [12] * 3)
     for file in tmp_path.iterdir():
         file.unlink()
-    with pytest.raises(InputError, match=r"none of 3 videos can be decoded, such as 01\.png: no such file"):
+    with pytest.raises(InputError, match=r"none of the 3 videos can be decoded, such as 01\.png: no such file"):
         clips.example(1, np.random.default_rng(0))
     with pytest.raises(InputError, match="no held-out video can be decoded"):
         clips.arrays(5)
