@@ -311,10 +311,10 @@ def test_data_that_breaks_on_the_way_is_the_users_to_mend_and_nothing_is_lost(re
             monkeypatch.setattr(StickActions, "read", gone)
 
     monkeypatch.setattr(Progress, "step", break_at_7)
-    with pytest.raises(InputError, match="none of 10 videos can be decoded.*no such file"):
+    with pytest.raises(InputError, match="none of the 10 videos can be decoded.*no such file"):
         kvzoo.fit(recipe, ["fit.steps=1000", "fit.sample_every=500"], out="run")
     assert [f.name for f in checkpoint.found(Path("run/checkpoints"))][:2] == ["step-00000003.npz", "step-00000006.npz"]
-    assert "none of 10 videos" in Path("run/log.txt").read_text()
+    assert "none of the 10 videos" in Path("run/log.txt").read_text()
 
 
 def test_a_collapse_is_said_once():
