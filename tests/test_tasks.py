@@ -165,7 +165,7 @@ def test_a_figure_says_which_values_are_better(column, mode):
 
 @pytest.mark.parametrize("column", ["val_sharpness", "val_sharpness_ratio", "g_norm", "val_wobble"])
 def test_a_figure_without_a_direction_wants_a_mode(column):
-    with pytest.raises(ValueError, match=f"{column}: whether more of it is better cannot be told"):
+    with pytest.raises(ValueError, match=f"{column}: cannot tell from the name whether higher is better"):
         mode_of(column)
 
 
