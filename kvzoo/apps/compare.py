@@ -118,7 +118,7 @@ def check_request(runs: Sequence[str | os.PathLike], out: str | os.PathLike) -> 
         if path in paths:
             raise InputError(f"compare: {run} is the same run as {paths[path]}")
         paths[path] = run
-    recipes = [evaluation.check(run, verb="compare")[0] for run in runs]
+    recipes = [evaluation.check_request(run, verb="compare")[0] for run in runs]
     _same(runs, [recipe["model"] for recipe in recipes], recipes)
     check_creatable(out, f"--out {out}")
     return recipes

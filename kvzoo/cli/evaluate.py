@@ -10,7 +10,7 @@ from kvzoo.cli.group import verb
 from kvzoo.cli.options import as_json, backend, data, seed
 from kvzoo.cli.terminal import backend_starts
 from kvzoo.recipe.text import parse_pairs
-from kvzoo.run.evaluate import Asked, Evaluation, check
+from kvzoo.run.evaluate import Evaluation, EvaluationOptions, check_request
 
 
 @verb()
@@ -30,8 +30,8 @@ from kvzoo.run.evaluate import Asked, Evaluation, check
 def command(run: str, pairs: tuple[str, ...], clips: int | None, seed: int, judge: str | None, as_json: bool) -> None:
     """Evaluate the model of RUN, a run folder, on held-out clips."""
     data = parse_pairs(pairs, "--data", "path=new_clips")
-    options = Asked(seed, judge)
-    check(run, data, options)
+    options = EvaluationOptions(seed, judge)
+    check_request(run, data, options)
     with backend_starts():
         from kvzoo.run.evaluate import evaluate
 

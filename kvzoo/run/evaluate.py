@@ -10,7 +10,7 @@ from kvzoo.errors import InputError
 from kvzoo.recipe.resolve import Recipe, check_data
 from kvzoo.registry import TaskSpec
 from kvzoo.run.folder import RunFolder
-from kvzoo.tasks.measured import Asked
+from kvzoo.tasks.measured import EvaluationOptions
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def evaluate(
     run: str | os.PathLike,
     data: Mapping[str, Any] | None = None,
     clips: int | None = None,
-    asked: Asked | None = None,
+    options: EvaluationOptions | None = None,
 ) -> Evaluation:
     """Measure a run's model on the groups that its recipe held out, or on other data.
 
@@ -43,7 +43,7 @@ def evaluate(
         data: keys of a recipe's `data` laid over the run's own, such as {"path": "new_clips"}; all that they
             name is then evaluated.
         clips: how many examples at most; the same ones for the same data and seed. As many as the task says when None.
-        asked: of generators only.
+        options: of generators only.
 
     Raises:
         InputError: no run, no model yet, a task without an evaluation, unknown keys of data, nothing held out, no
@@ -56,8 +56,8 @@ def evaluate(
         >>> evaluation.metrics["psnr"] > 0, evaluation.conditions["clips"]
         (True, 2)
     """
-    asked = asked or Asked()
-    recipe, section = check(run, data, asked)
+    options = options or EvaluationOptions()
+    recipe, section = check_request(run, data, options)
     spec = catalog.task_of(recipe.model_spec, recipe.loss_spec)
     clips = spec.clips if clips is None else clips
     if clips < 1:
@@ -82,7 +82,7 @@ def evaluate(
     }
     batch_size = recipe["fit"]["batch_size"]
     measured = {
-        prefix: task.evaluate(model, each, examples[prefix], batch_size, asked) for prefix, each in parts.items()
+        prefix: task.evaluate(model, each, examples[prefix], batch_size, options) for prefix, each in parts.items()
     }
     metrics = {f"{prefix}{name}": value for prefix, each in measured.items() for name, value in each.metrics.items()}
     more_conditions = dict(measured[""].conditions)
@@ -121,13 +121,16 @@ def evaluate(
     return Evaluation(metrics, conditions | ({"warning": warning} if warning else {}), measured[""].frames)
 
 
-def check(
-    run: str | os.PathLike, data: Mapping[str, Any] | None = None, asked: Asked | None = None, verb: str = "evaluate"
+def check_request(
+    run: str | os.PathLike,
+    data: Mapping[str, Any] | None = None,
+    options: EvaluationOptions | None = None,
+    verb: str = "evaluate",
 ) -> tuple[Recipe, dict]:
     """Return a run's recipe and the `data` section to evaluate; refuses what can be refused without Keras."""
     recipe = RunFolder(run).trained(verb, check_paths=not data)
-    if asked and asked.judge is not None:
-        _check_judge(recipe, RunFolder(asked.judge).trained("--judge"))
+    if options and options.judge is not None:
+        _check_judge(recipe, RunFolder(options.judge).trained("--judge"))
     if data:
         return recipe, laid_over(recipe, data)
     if not recipe["data"]["validation"]:

@@ -12,7 +12,7 @@ import numpy as np
 from kvzoo import catalog
 from kvzoo.data.pipeline import Clips, FixedExamples
 from kvzoo.registry import TaskSpec
-from kvzoo.tasks.measured import Asked, Measured
+from kvzoo.tasks.measured import EvaluationOptions, Measured
 from kvzoo.tasks.samples import Drawn, Shown
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Task:
     # Evaluation
 
     def evaluate(
-        self, model: "VideoModel", clips: Clips, examples: Examples, batch_size: int, asked: Asked
+        self, model: "VideoModel", clips: Clips, examples: Examples, batch_size: int, options: EvaluationOptions
     ) -> Measured:
         """Measure a model.
 
@@ -120,7 +120,7 @@ class Task:
             clips: the part of the data that the examples are of.
             examples: read in batches; holding them all takes too much memory.
             batch_size: the run's.
-            asked: options of the evaluation.
+            options: of the evaluation, such as its seed.
 
         Returns:
             The figures that the spec declares.

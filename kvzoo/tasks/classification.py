@@ -20,7 +20,7 @@ class Classification(Task):
         frames = [clip[len(clip) // 2] for clip in shown.clips]
         return Drawn({".png": lambda path: write_captioned(path, frames, captions)})
 
-    def evaluate(self, model, clips, examples, batch_size, asked):
+    def evaluate(self, model, clips, examples, batch_size, options):
         """Measure the accuracy and cross-entropy."""
         from sklearn.metrics import balanced_accuracy_score, log_loss
 

@@ -43,11 +43,11 @@ class Generation(Task):
             {"diversity": _spread(clips) / (_spread(real) or 1.0)},
         )
 
-    def evaluate(self, model, clips, examples, batch_size, asked):
+    def evaluate(self, model, clips, examples, batch_size, options):
         """Measure the distance of generated clips to real ones, their diversity, and their masks."""
         from kvzoo.tasks.frozen_features import BATCH, FrozenFeatures
 
-        judge = None if asked.judge is None else _Judge(asked.judge, model.clip_shape)
+        judge = None if options.judge is None else _Judge(options.judge, model.clip_shape)
         frames, image_size, *_ = model.clip_shape
         features = FrozenFeatures(frames, image_size)
         # Only the features, first frames and labels of real clips stay in memory.
@@ -61,7 +61,7 @@ class Generation(Task):
         first, second = real[order[:count]], real[order[count : 2 * count]]
         names, inputs = {x.name for x in model.network.inputs}, {}
         if "noise" in names:
-            inputs["noise"] = np.random.default_rng(asked.seed).standard_normal((count, model.noise_dim))
+            inputs["noise"] = np.random.default_rng(options.seed).standard_normal((count, model.noise_dim))
         if "label" in names:
             inputs["labels"] = labels[0][order[:count]]
         if "image" in names:
@@ -93,7 +93,7 @@ class Generation(Task):
         conditions = {
             "features": features.name,
             "generated": count,
-            "noise_seed": asked.seed,
+            "noise_seed": options.seed,
             "value_range": "0 to 255, generated clips rounded to whole numbers as the real ones are",
         }
         if masks:

@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluationOptions:
     """Options for evaluating a generator.
 
     Attributes:

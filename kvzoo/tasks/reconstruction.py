@@ -28,7 +28,7 @@ class Reconstruction(Task):
             }
         )
 
-    def evaluate(self, model, clips, examples, batch_size, asked):
+    def evaluate(self, model, clips, examples, batch_size, options):
         """Measure the error and sharpness of the output."""
         values: dict[str, list] = {"mse": [], "psnr": [], "ssim": [], "sharpness": [], "input_sharpness": []}
         extra = ExtraMetrics(self.spec)

@@ -29,7 +29,7 @@ class Speediness(Classification):
             }
         )
 
-    def evaluate(self, model, clips, examples, batch_size, asked):
+    def evaluate(self, model, clips, examples, batch_size, options):
         """Measure how well sped-up clips are told from normal ones; pairs follow each other."""
         from sklearn.metrics import log_loss
 

@@ -57,7 +57,7 @@ class Translation(Task):
             }
         )
 
-    def evaluate(self, model, clips, examples, batch_size, asked):
+    def evaluate(self, model, clips, examples, batch_size, options):
         """Measure the output frames against the targets, next to the trivial baselines."""
         input_times, target_times = clips.times()
         trivial = baselines(input_times, target_times)

@@ -13,7 +13,7 @@ from kvzoo.apps.generate import generate
 from kvzoo.cli.evaluate import command as evaluate_command
 from kvzoo.cli.generate import command
 from kvzoo.errors import InputError
-from kvzoo.run.evaluate import Asked, evaluate
+from kvzoo.run.evaluate import EvaluationOptions, evaluate
 from kvzoo.tasks.generation import to_frames
 
 DATA = "{source: stick_actions, videos: 24, people: 6, seconds: 1, actions: [walk, bend], validation: 0.5}"
@@ -80,20 +80,20 @@ def test_a_generator_is_evaluated_in_the_frozen_features(runs, name):
     assert 0 <= metrics["mask_iou"] <= 1
     assert evaluate(runs / name, clips=12).metrics == metrics
     if name == "videogan":
-        other = evaluate(runs / name, clips=12, asked=Asked(seed=1)).metrics
+        other = evaluate(runs / name, clips=12, options=EvaluationOptions(seed=1)).metrics
         assert other["diversity"] != metrics["diversity"]
         assert other["real_diversity"] == metrics["real_diversity"]
 
 
 def test_a_classifier_judges_the_classes_of_generated_clips(runs):
-    found = evaluate(runs / "videogan_label", clips=12, asked=Asked(judge=runs / "tiny_c3d"))
+    found = evaluate(runs / "videogan_label", clips=12, options=EvaluationOptions(judge=runs / "tiny_c3d"))
     judge, model = kvzoo.load(runs / "tiny_c3d"), kvzoo.load(runs / "videogan_label")
     assert 0 <= found.metrics["class_accuracy"] <= 1
     labels = np.asarray([0, 1, 0, 1])
     right = judge.predict(model.generate(4, labels=labels), verbose=0).argmax(1) == labels
     assert right.shape == (4,)
     with pytest.raises(InputError, match="was trained without labels"):
-        evaluate(runs / "videogan", clips=12, asked=Asked(judge=runs / "tiny_c3d"))
+        evaluate(runs / "videogan", clips=12, options=EvaluationOptions(judge=runs / "tiny_c3d"))
 
 
 def test_a_classifier_is_evaluated(runs):

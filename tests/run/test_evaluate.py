@@ -222,11 +222,11 @@ OTHER_KIND = """
 from kvzoo import register
 from kvzoo.errors import InputError
 from kvzoo.registry import LossSpec, ModelSpec
-from kvzoo.run.evaluate import check
+from kvzoo.run.evaluate import check_request
 register(ModelSpec(name="judge", builder="nowhere:judge", kind="translator", loss="entropy"))
 register(LossSpec(name="entropy", builder="nowhere:entropy", kinds=("translator",)))
 try:
-    check({path!r}, verb='compare')
+    check_request({path!r}, verb='compare')
 except InputError as error:
     print(error)
 """

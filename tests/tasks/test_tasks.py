@@ -15,7 +15,7 @@ from kvzoo.cli.evaluate import command as evaluate_command
 from kvzoo.errors import InputError
 from kvzoo.recipe.schema import mode_of
 from kvzoo.registry import Figure, LossSpec, MetricSpec, ModelSpec, TaskSpec, figure_of
-from kvzoo.run.evaluate import Asked, evaluate
+from kvzoo.run.evaluate import EvaluationOptions, evaluate
 from kvzoo.run.folder import RunFolder
 from kvzoo.run.history import History, panels
 from kvzoo.testing import ROWS, Battery
@@ -88,8 +88,8 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("name", RUNS)
 def test_an_evaluation_returns_the_figures_that_its_task_declares(name, runs):
     task, _, _, _, missing = RUNS[name]
-    asked = Asked(judge=runs / "tiny_c3d") if task == "generation" else None
-    evaluation = evaluate(runs / name, clips=12, asked=asked)
+    options = EvaluationOptions(judge=runs / "tiny_c3d") if task == "generation" else None
+    evaluation = evaluate(runs / name, clips=12, options=options)
     declared = catalog.TASKS.get(task).figures
     assert set(evaluation.metrics) == {figure.name for figure in declared} - missing
     assert missing <= {figure.name for figure in declared if figure.where}
@@ -189,7 +189,7 @@ def test_a_task_and_a_metric_refuse_an_unknown_direction():
 def test_a_verb_refuses_the_runs_of_other_tasks(runs):
     said = "gru_ae was trained for reconstruction; --judge is for classification"
     with pytest.raises(InputError, match=said):
-        evaluate(runs / "videogan_label", asked=Asked(judge=runs / "gru_ae"))
+        evaluate(runs / "videogan_label", options=EvaluationOptions(judge=runs / "gru_ae"))
     with pytest.raises(InputError, match="speednet was trained for speediness; reconstruct is for reconstruction"):
         check_reconstruct(runs / "speednet", "video.mp4", "out.mp4")
 
@@ -329,7 +329,7 @@ PLUGIN = {
                 note = {"rows": ["input"]}
                 return Drawn({".png": lambda path: write_png(path, strip(shown.clips[0]), note)}, {"offset": offset})
 
-            def evaluate(self, model, clips, examples, batch_size, asked):
+            def evaluate(self, model, clips, examples, batch_size, options):
                 offsets, extra = [], ExtraMetrics(self.spec)
                 for (batch,) in examples.batches(batch_size):
                     output = np.asarray(model.predict_on_batch(batch), np.float64)[:, 0]
