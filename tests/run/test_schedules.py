@@ -234,7 +234,7 @@ def test_early_stopping_is_keras_own(values, patience, min_delta, baseline, star
     theirs.on_train_begin()
     model.stop_training = False
     history = History.__new__(History)
-    history.rows = [{"step": 0, "x": 0.0}]
+    history.task, history.rows = None, [{"step": 0, "x": 0.0}]
     for epoch, value in enumerate(values):
         theirs.on_epoch_end(epoch, {"x": value})
         history.rows.append({"step": 10 * (epoch + 1), "x": value})
