@@ -115,7 +115,8 @@ def test_resume_refuses_what_changed_and_says_what(copy):
     with pytest.raises(InputError, match="model.width is 8, but was 4"):
         kvzoo.resume(copy, [longer, "model.width=8"])
     with pytest.raises(
-        InputError, match=r"the data has changed .*12 training videos|the data has changed .*6 training videos.*--new-data"
+        InputError,
+        match=r"the data has changed .*12 training videos|the data has changed .*6 training videos.*--new-data",
     ):
         kvzoo.resume(copy, [longer, "data.videos=16"])
     assert RunFolder(copy).state().state == "done"
