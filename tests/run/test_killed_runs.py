@@ -75,8 +75,8 @@ def killed_copies(folder: Path, within: dict[int, str]):
         real(self, batch, logs)
 
     @contextlib.contextmanager
-    def written_whole(path):
-        with write(path) as beside:
+    def written_whole(path, **options):
+        with write(path, **options) as beside:
             yield beside
             kinds = {"checkpoints": "checkpoint", "samples": "sample"}
             kind = kinds.get(Path(path).parent.name, "network" if Path(path).suffix == ".keras" else "")
