@@ -144,7 +144,7 @@ def test_other_data_is_evaluated_whole(run, own, tmp_path, monkeypatch):
 def test_the_runs_own_data_read_in_another_way_is_told(run):
     conditions = evaluate(run.path, {"fps": 50.0}).conditions
     assert conditions["fps"] == "50"
-    assert "trained on may be among them" in conditions["warning"]
+    assert "may include training videos" in conditions["warning"]
 
 
 def test_data_that_changed_since_is_told(run, changed):
