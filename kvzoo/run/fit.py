@@ -448,7 +448,7 @@ class _End:
             if saved := self._folder.saved():
                 raise TrainingFailed(
                     f"{self._folder.path}: {message}; saved up to step {folder.step_of(saved[-1])} in {saved[-1]}; "
-                    f"free some space, then resume with: kvzoo resume {self._folder.path}"
+                    f"once it can be written to again, resume with: kvzoo resume {self._folder.path}"
                 ) from None
         elif isinstance(error, KvzooError):
             self._note("failed", str(error))

@@ -359,4 +359,4 @@ def test_the_command_says_what_it_did(runs, tmp_path):
         interpolate_command, [str(runs["flow"]), str(tmp_path / "a.mp4"), "--factor", "2", "--out", str(out)]
     )
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{out}: 7 frames at 50 a second") and done.stdout.count("\n") == 1
+    assert done.stdout.startswith(f"{out}: 7 frames at 50 fps in") and done.stdout.count("\n") == 1

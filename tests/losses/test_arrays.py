@@ -239,7 +239,7 @@ def test_weights_in_half_precision_are_refused(policy):
     with kvzoo.zoo.dtype_policy(policy):
         for name in ("gru_ae", "pix2pix"):
             assert f"mixed_{policy}" in refusal(kvzoo.get, name, **catalog.MODELS.get(name).tiny)
-    with pytest.raises(InputError, match="precision: float32, mixed_float16 or mixed_bfloat16 is required"):
+    with pytest.raises(InputError, match="precision: must be float32, mixed_float16 or mixed_bfloat16"):
         kvzoo.zoo.dtype_policy("half").__enter__()
 
 

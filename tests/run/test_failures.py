@@ -144,8 +144,8 @@ class TakesFolder(keras.callbacks.Callback):
 
 def test_a_folder_that_goes_away_is_told_as_such(recipe):
     kvzoo.register(CallbackSpec("takes_folder", builder="test_failures:TakesFolder"))
-    with pytest.raises(TrainingFailed, match=r"run: cannot be written to: No such file.*all up to step 2 is whole"):
+    with pytest.raises(TrainingFailed, match=r"run: cannot be written to: No such file.*saved up to step 2"):
         kvzoo.fit(recipe, ["callbacks=[{name: takes_folder}]"], out="run")
     told("run", "failed", "cannot be written to: No such file", traceback="WriteError")
-    with pytest.raises(InputError, match="--out run: holds a run already"):
+    with pytest.raises(InputError, match="--out run: already holds a run"):
         kvzoo.fit(recipe, out="run")

@@ -246,7 +246,7 @@ def test_a_full_disk_loses_nothing_that_was_whole(recipe, whole, small_disk):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Loop, "on_train_batch_end", fill)
-        with pytest.raises(TrainingFailed, match=r"No space left.*all up to step 4 is whole in .*kvzoo resume"):
+        with pytest.raises(TrainingFailed, match=r"No space left.*saved up to step 4 in .*kvzoo resume"):
             kvzoo.fit(recipe, out=small_disk / "run")
     (small_disk / "filler").unlink()
     assert checkpoint.read_newest(small_disk / "run" / "checkpoints")[0]["step"] == 4

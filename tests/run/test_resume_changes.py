@@ -175,4 +175,4 @@ def test_a_process_that_computes_otherwise_is_named(copy, caplog):
     lock.write_text(text.replace("oneDNN: ", "oneDNN: off # "))
     with caplog.at_level("INFO", "kvzoo"):
         kvzoo.resume(copy, ["fit.steps=6"])
-    assert [message for message in caplog.messages if message.startswith("oneDNN: off when the run began, now")]
+    assert [message for message in caplog.messages if message.startswith("oneDNN: was off when the run began, now")]
