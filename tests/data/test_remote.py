@@ -257,7 +257,7 @@ def test_tfio_streams_a_store(folder):
             assert shown == list(range(shown[0], shown[0] + 4)) and shown[0] <= 16
             firsts.add(shown[0])
     assert len(firsts) > 10
-    with pytest.raises(InputError, match="as they are stored"):
+    with pytest.raises(InputError, match="tfio reads frames as stored"):
         stream(open_data(check_data(section, loss), [(4, 32, 32, 3)], 0).training, 3, 0)
 
 
