@@ -86,8 +86,9 @@ def test_gradients_of_the_warp_are_finite_differences():
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_warp_and_its_gradients_on_other_backends(in_process, backend):
     # The tests above, there.
+    folders = [str(ROOT / "tests" / name) for name in ("", "helpers", "models")]
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'tests' / 'helpers')!r})\n"
+        f"import sys; sys.path[:0] = {folders!r}\n"
         "import keras, test_flow_interpolator as tests\n"
         f"assert keras.backend.backend() == {backend!r}\n"
         "for motion in ('whole', 'any', 'far'): tests.check_warp((2, 3, 5, 4, 2), motion, 0)\n"
