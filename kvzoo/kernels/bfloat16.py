@@ -6,6 +6,7 @@ equal seeds give equal bits. PyTorch can do without it for a while, TensorFlow d
 
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,11 +16,17 @@ from kvzoo.process import ONEDNN
 
 log = logging.getLogger("kvzoo")
 
+_one_at_a_time = threading.RLock()
+
 
 @contextmanager
 def steady_bfloat16(compute_dtype: str) -> Iterator[None]:
-    """Within, networks that compute in bfloat16 do so without oneDNN where PyTorch runs on a CPU."""
-    if keras.backend.backend() != "torch" or compute_dtype != "bfloat16":
+    """Within, networks that compute in bfloat16 do so without oneDNN where PyTorch runs on a CPU.
+
+    oneDNN is on or off for the whole process, so there one thread computes at a time, in whatever precision: a backward
+    pass without it cannot follow a forward pass with it.
+    """
+    if keras.backend.backend() != "torch":
         yield
         return
     import torch
@@ -27,8 +34,26 @@ def steady_bfloat16(compute_dtype: str) -> Iterator[None]:
     if torch.cuda.is_available():
         yield
         return
-    with torch.backends.mkldnn.flags(enabled=False):
-        yield
+    with _one_at_a_time:
+        if compute_dtype != "bfloat16":
+            yield
+            return
+        with torch.backends.mkldnn.flags(enabled=False), _contiguous_kernels():
+            yield
+
+
+def _contiguous_kernels():
+    """Return a context in which PyTorch's 2D convolutions get contiguous kernels; without oneDNN no other has a gradient."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Contiguous(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function in (torch.conv2d, torch.conv_transpose2d) and len(args) > 1:
+                args = (args[0], args[1].contiguous(), *args[2:])
+            return function(*args, **(kwargs or {}))
+
+    return Contiguous()
 
 
 def warn_of_bfloat16(compute_dtype: str) -> None:

@@ -194,3 +194,21 @@ def test_what_jax_compiles_is_kept_where_it_can_be(tmp_path, in_process, cache):
     assert out.split()[-1] == "12.0"
     assert out.count("cannot be written to") == (cache != "cache")
     assert bool(list(tmp_path.glob("cache/jax/*/*-cache"))) == (cache == "cache")
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("name", ["gru_ae", "pix2pix", "conv3d_ae"])
+def test_bfloat16_trains_on_pytorch_without_onednn(in_process, name):
+    pytest.importorskip("torch")
+    code = f"""
+import numpy as np, torch
+import kvzoo
+from kvzoo import catalog, zoo
+with zoo.dtype_policy("mixed_bfloat16"):
+    model = kvzoo.get({name!r}, **catalog.MODELS.get({name!r}).tiny)
+clips = [np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8) for shape in model.clip_shapes]
+history = model.fit(*clips, batch_size=2, epochs=2, verbose=0).history
+assert all(np.isfinite(values).all() for values in history.values()), history
+assert torch.backends.mkldnn.enabled
+"""
+    in_process(code, env={"KERAS_BACKEND": "torch"})

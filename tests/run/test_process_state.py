@@ -51,6 +51,10 @@ assert not problems, problems
 np.testing.assert_allclose(losses, wanted, rtol=0.02)
 assert methods == {name: getattr(keras.Variable, name) for name in methods}
 assert before == (keras.config.dtype_policy().name, keras.config.image_data_format(), keras.config.floatx())
+if keras.backend.backend() == "torch":
+    import torch
+
+    assert torch.backends.mkldnn.enabled
 """
 
 
