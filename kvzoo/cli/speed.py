@@ -10,23 +10,27 @@ from kvzoo.cli.options import as_json, backend, out_folder
 from kvzoo.cli.terminal import backend_starts
 from kvzoo.progress import progress
 
-
-@verb()
-@click.argument("run", type=click.Path())
-@click.argument("video", type=click.Path())
-@out_folder("Folder for speed.csv and speed.png.", required=True)
-@click.option(
+# `kvzoo speedup` has them too.
+mode_option = click.option(
     "--mode",
     type=click.Choice(MODES),
     default="exact",
     show_default=True,
     help="Run each window separately (exact), or long stretches at once (fast).",
 )
-@click.option(
+stride_option = click.option(
     "--stride",
     type=click.IntRange(min=1),
     help="Frames between windows in exact mode (default: an eighth of a window).",
 )
+
+
+@verb()
+@click.argument("run", type=click.Path())
+@click.argument("video", type=click.Path())
+@out_folder("Folder for speed.csv and speed.png.", required=True)
+@mode_option
+@stride_option
 @as_json
 @backend
 def command(run: str, video: str, out: str, mode: str, stride: int | None, as_json: bool) -> None:

@@ -2,10 +2,10 @@
 
 import click
 
-from kvzoo.apps.speed import MODES
 from kvzoo.apps.speedup import FASTEST, SMOOTH, check_request
 from kvzoo.cli.group import verb
 from kvzoo.cli.options import backend, out_file, overwrite
+from kvzoo.cli.speed import mode_option, stride_option
 from kvzoo.cli.terminal import backend_starts, say
 from kvzoo.progress import progress
 
@@ -21,18 +21,8 @@ from kvzoo.progress import progress
     show_default=True,
     help=f"Overall speed-up, at most {FASTEST:.2f}.",
 )
-@click.option(
-    "--mode",
-    type=click.Choice(MODES),
-    default="exact",
-    show_default=True,
-    help="Run each window separately (exact), or long stretches at once (fast).",
-)
-@click.option(
-    "--stride",
-    type=click.IntRange(min=1),
-    help="Frames between windows in exact mode (default: an eighth of a window).",
-)
+@mode_option
+@stride_option
 @click.option(
     "--smooth",
     type=click.FloatRange(min=0, min_open=True),

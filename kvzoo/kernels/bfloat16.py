@@ -4,6 +4,7 @@ With one seed a small GAN's gradients are finite once and infinite the next time
 equal seeds give equal bits. PyTorch can do without it for a while, TensorFlow decides when it is imported.
 """
 
+import functools
 import logging
 import os
 import threading
@@ -38,11 +39,12 @@ def steady_bfloat16(compute_dtype: str) -> Iterator[None]:
         if compute_dtype != "bfloat16":
             yield
             return
-        with torch.backends.mkldnn.flags(enabled=False), _contiguous_kernels():
+        with torch.backends.mkldnn.flags(enabled=False), _contiguous_kernels()():
             yield
 
 
-def _contiguous_kernels():
+@functools.cache  # a step enters it, and the class is the same each time
+def _contiguous_kernels() -> type:
     """Return a context in which PyTorch's 2D convolutions get contiguous kernels; without oneDNN no other has a gradient."""
     import torch
     from torch.overrides import TorchFunctionMode
@@ -53,7 +55,7 @@ def _contiguous_kernels():
                 args = (args[0], args[1].contiguous(), *args[2:])
             return function(*args, **(kwargs or {}))
 
-    return Contiguous()
+    return Contiguous
 
 
 def warn_of_bfloat16(compute_dtype: str) -> None:
